@@ -23,12 +23,12 @@ OWN_UV := $(filter .uv/bin/uv,$(UV))
 IN_REACH = if [ -z "$${HOME:-}" ] || [ ! -w "$${HOME:-}" ]; then export UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CURDIR)/.uv/cache}" PIP_NO_CACHE_DIR=1; fi
 
 # Sets $$python to a fitting interpreter, or says what is missing.
-FIT = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] $(if $(PYTHON),,< (3, 15)))
+FIT = import sqlite3, ssl, sys; sys.exit(not (3, 11) <= sys.version_info[:2] $(if $(PYTHON),,< (3, 15)))
 FIND_PYTHON = python=; for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
 		if "$$candidate" -c '$(FIT)' >/dev/null 2>&1; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "reelhook needs $(if $(PYTHON),Python 3.11 or newer; PYTHON=$(PYTHON) is none,Python 3.11 to 3.14; looked for python3 and python3.11 to python3.14 in PATH)." >&2; \
+		echo "reelhook needs $(if $(PYTHON),Python 3.11 or newer with its ssl and sqlite3 modules; PYTHON=$(PYTHON) is none,Python 3.11 to 3.14 with its ssl and sqlite3 modules; looked for python3 and python3.11 to python3.14 in PATH)." >&2; \
 		echo "  found: $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)" >&2; \
 		echo "  On Debian or Ubuntu: apt-get install python3 python3-venv. Elsewhere: https://www.python.org/downloads/" >&2; \
 		echo "  An interpreter outside of PATH: make $(or $(MAKECMDGOALS),env) PYTHON=/path/to/python3" >&2; \

@@ -27,18 +27,35 @@ CONTRACTS: dict[str, dict[str, Any]] = {
 #: vendors made up for a violation; rooms that are missing get built in the copy
 VENDOR, OTHER_VENDOR = "handlers.vendors.planted", "handlers.vendors.neighbour"
 
-#: contract -> pairs of (importing module, imported module), each of which must turn it red; `layers` yields its own
+_WEB = ("flask", "flask_openapi3", "gunicorn", "werkzeug")
+_SQL = ("alembic", "psycopg", "sqlalchemy", "sqlite3")
+_TESTS = ("bench", "conftest", "hypothesis", "pytest", "schemathesis", "tests")
+
+#: contract -> pairs of (importing module, imported module), each of which must turn it red. They stand here in full, not
+#: read from the contracts, so that a contract can't lose a module unseen; `layers` gets more from its own rows.
 VIOLATIONS = {
-    "handlers-webhook": [("handlers.events", "webhook")],
-    "handlers-flask": [("handlers.events", name) for name in CONTRACTS["handlers-flask"]["forbidden_modules"]],
-    "webhook-sql": [("webhook.planted", name) for name in CONTRACTS["webhook-sql"]["forbidden_modules"]],
+    "layers": [
+        ("handlers.inbox", "handlers.worker"),
+        ("handlers.catalogue", "handlers.inbox"),
+        ("handlers.rules", "handlers.inbox"),
+        ("handlers.actions", "handlers.inbox"),
+        ("handlers.vendors", "handlers.catalogue"),
+        ("handlers.destinations", "handlers.actions"),
+        ("handlers.storage", "handlers.catalogue"),
+        ("handlers.database", "handlers.catalogue"),
+        ("handlers.vendor", "handlers.vendors"),
+        ("handlers.settings", "handlers.vendor"),
+        ("handlers.events", "handlers.settings"),
+        ("handlers.errors", "handlers.events"),
+    ],
+    "handlers-webhook": [("handlers.events", "webhook"), ("handlers.worker", "webhook.app")],
+    "handlers-flask": [("handlers.events", name) for name in _WEB],
+    "webhook-sql": [("webhook.planted", name) for name in _SQL],
     "webhook-vendors": [("webhook.planted", VENDOR), ("webhook.planted", f"{VENDOR}.callbacks")],
-    "vendors-frameworks": [(VENDOR, name) for name in CONTRACTS["vendors-frameworks"]["forbidden_modules"]],
+    "vendors-frameworks": [(VENDOR, name) for name in _WEB + _SQL],
     "vendors-strangers": [(VENDOR, OTHER_VENDOR), (f"{VENDOR}.callbacks", f"{OTHER_VENDOR}.callbacks")],
     "standin": [("webhook.planted", "standin"), ("handlers.events", "standin")],
-    "bench-tests": [
-        (f"{package}.planted", name) for package in PACKAGES for name in CONTRACTS["bench-tests"]["forbidden_modules"]
-    ],
+    "bench-tests": [(f"{package}.planted", name) for package in PACKAGES for name in _TESTS],
 }
 
 
@@ -64,7 +81,9 @@ def forbidden_arrows() -> Iterator[tuple[str, str]]:
 def violations() -> Iterator[Any]:
     """Yield one parameter per contract and planted import; a contract without a violation yields one that fails."""
     for contract in CONTRACTS:
-        pairs = list(forbidden_arrows()) if contract == "layers" else VIOLATIONS.get(contract, [("", "")])
+        pairs = VIOLATIONS.get(contract, [("", "")])
+        if contract == "layers":
+            pairs = sorted({*pairs, *forbidden_arrows()})
         yield from (pytest.param(contract, *pair, id=f"{contract}: {pair[0]} -> {pair[1]}") for pair in pairs)
 
 
@@ -145,7 +164,14 @@ def test_the_command_line_may_know_the_stand_ins(house: Path) -> None:
 def test_every_contract_has_its_own_id_and_name() -> None:
     contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
     assert len(CONTRACTS) == len({contract["name"] for contract in contracts}) == len(contracts)
-    assert set(VIOLATIONS) | {"layers"} == set(CONTRACTS)
+    assert VIOLATIONS.keys() == CONTRACTS.keys()
+
+
+def test_every_forbidden_module_has_a_planted_import() -> None:
+    for name, contract in CONTRACTS.items():
+        planted = {imported for _, imported in VIOLATIONS[name]}
+        forbidden = {module for module in contract.get("forbidden_modules", ()) if not module.endswith(".*")}
+        assert forbidden <= planted, name
 
 
 def test_no_vendor_is_named_in_webhook() -> None:
@@ -182,6 +208,8 @@ def test_no_module_is_longer_than_500_lines() -> None:
 def test_no_function_is_longer_than_60_lines() -> None:
     found = []
     for path in sources(*PACKAGES, "standin", "bench"):
+        if "versions" in path.parts:  # a migration lists tables, one after the other
+            continue
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
                 length = node.end_lineno - node.lineno + 1
