@@ -31,7 +31,7 @@ _WEB = ("flask", "flask_openapi3", "gunicorn", "werkzeug")
 _SQL = ("alembic", "psycopg", "sqlalchemy", "sqlite3")
 _TESTS = ("bench", "conftest", "hypothesis", "pytest", "schemathesis", "tests")
 
-#: contract -> pairs of (importing module, imported module), each of which must turn it red. They stand here in full, not
+#: contract -> pairs of (importing module, imported module), each of which must turn it red. They stand here, and are not
 #: read from the contracts, so that a contract can't lose a module unseen; `layers` gets more from its own rows.
 VIOLATIONS = {
     "layers": [
@@ -137,7 +137,7 @@ def test_the_house_as_it_stands_breaks_no_contract(house: Path) -> None:
 @pytest.mark.parametrize(("contract", "importer", "imported"), list(violations()))
 def test_a_planted_import_turns_its_contract_red(house: Path, contract: str, importer: str, imported: str) -> None:
     assert importer, f"the contract {contract!r} has no violation in VIOLATIONS: add one, or it may check nothing"
-    if imported.startswith("handlers."):
+    if imported.startswith(("handlers.", "webhook.")):
         build_room(house, imported)
     with build_room(house, importer).open("a", encoding="utf-8") as source:
         source.write(f"\nimport {imported}\n")
