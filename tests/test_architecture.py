@@ -31,7 +31,7 @@ _WEB = ("flask", "flask_openapi3", "gunicorn", "werkzeug")
 _SQL = ("alembic", "psycopg", "sqlalchemy", "sqlite3")
 _TESTS = ("bench", "conftest", "hypothesis", "pytest", "schemathesis", "tests")
 
-#: contract -> pairs of (importing module, imported module), each of which must turn it red. They stand here, and are not
+#: contract -> pairs of (importing module, imported module), each of which must turn it red. They stand here and are not
 #: read from the contracts, so that a contract can't lose a module unseen; `layers` gets more from its own rows.
 VIOLATIONS = {
     "layers": [
