@@ -1,0 +1,1 @@
+"""What is done with a delivery once it is in."""

@@ -1,0 +1,206 @@
+"""Where rows are kept: one database, on SQLite or PostgreSQL, and how long anybody waits for it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from handlers.errors import DatabaseAway
+from handlers.write_lock import WriteLock
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from sqlalchemy import Connection, Engine
+
+#: seconds that a process waits for SQLite's write lock before the database counts as away (design §4)
+LOCK_PATIENCE = 2.0
+#: seconds that the keeping of a delivery may take on a database server (design §3.1)
+KEEP_PATIENCE = 1.0
+#: seconds that a question or a worker's batch may take
+WORK_PATIENCE = 30.0
+_CONNECT_PATIENCE = 2
+#: seconds for one answer outside any transaction: the pool's ping and its roll-back
+_IDLE_PATIENCE = 3.0
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A PostgreSQL connection that gives up at a deadline even where the server answers nothing at all."""
+
+    #: time.monotonic() after which every wait ends; None leaves each wait its own few seconds
+    deadline: float | None = None
+
+    def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.05, timeout: float | None = None) -> Any:  # noqa: ANN401
+        """Wait for the server, at most until the deadline; then close and raise OperationalError."""
+        now = time.monotonic()
+        until = now + _IDLE_PATIENCE if self.deadline is None else self.deadline
+        left = min(max(until - now, 0.001), timeout or until)
+        try:
+            return super().wait(gen, interval=interval, timeout=left)
+        except psycopg.DatabaseError:
+            raise
+        except psycopg.Error as exc:  # the wait's own time-out, which psycopg keeps private
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server did not answer in time") from exc
+
+
+class Database:
+    """One database, opened on first use, shared by the threads of a process."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        """Take a URL that settings have normalised; connect to nothing yet."""
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(self.url.render_as_string(hide_password=False), pool_size)
+            self.write_lock = WriteLock(Path(f"{self.url.database}.lock"))
+        else:
+            self.engine = _postgres_engine(self.url.render_as_string(hide_password=False), pool_size)
+
+    @contextmanager
+    def read(self, *, patience: float = WORK_PATIENCE) -> Iterator[Connection]:
+        """Open a transaction that only reads. Raise DatabaseAway when there is no answer in `patience` seconds."""
+        with _away(), self.engine.connect() as connection:
+            set_deadline(connection, patience)
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                set_deadline(connection, None)
+
+    @contextmanager
+    def write(self, *, patience: float = WORK_PATIENCE, lock_patience: float = LOCK_PATIENCE) -> Iterator[Connection]:
+        """Open a transaction that writes, alone among all processes on SQLite.
+
+        Raise DatabaseAway when the write lock or an answer does not come in time.
+        """
+        with _away(), self.engine.connect() as connection, self.written_by(connection, patience, lock_patience):
+            yield connection
+
+    @contextmanager
+    def written_by(self, connection: Connection, patience: float, lock_patience: float) -> Iterator[None]:
+        """Make one writing transaction on a connection that the caller holds."""
+        set_deadline(connection, patience)
+        try:
+            if self.is_sqlite:
+                connection = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+                with self.write_lock.held(lock_patience), connection.begin():
+                    yield
+            else:
+                with connection.begin():
+                    yield
+        finally:
+            if not connection.invalidated:
+                set_deadline(connection, None)
+
+    @contextmanager
+    def answering(self, connection: Connection, patience: float) -> Iterator[None]:
+        """Give statements that are transactions of their own a deadline."""
+        set_deadline(connection, patience)
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                set_deadline(connection, None)
+
+    def connect(self, *, autocommit: bool) -> Connection:
+        """Open a connection that the caller keeps and closes; raise DatabaseAway if there is no answer."""
+        with _away():
+            connection = self.engine.connect()
+            try:
+                return connection.execution_options(isolation_level="AUTOCOMMIT") if autocommit else connection
+            except BaseException:
+                connection.close()
+                raise
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def set_deadline(connection: Connection, patience: float | None) -> None:
+    """Let every wait of this connection end `patience` seconds from now; None lifts the limit."""
+    raw = connection.connection.driver_connection
+    if isinstance(raw, PatientConnection):
+        raw.deadline = None if patience is None else time.monotonic() + patience
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """Turn what means "no answer" into DatabaseAway; leave what the database refused as it is."""
+    try:
+        yield
+    except PoolTimeout as exc:
+        raise DatabaseAway(f"no free connection to the database: {exc}") from exc
+    except DBAPIError as exc:
+        if means_away(exc):
+            raise DatabaseAway(f"the database is away: {exc.orig}") from exc
+        raise
+
+
+def means_away(exc: DBAPIError) -> bool:
+    """Tell a database that can't be reached or can't write from one that refuses a row."""
+    if exc.connection_invalidated:
+        return True
+    if isinstance(exc.orig, psycopg.Error):
+        sqlstate = exc.orig.sqlstate or ""
+        return not sqlstate or sqlstate[:2] in {"08", "25", "40", "53", "55", "57", "58", "F0"}
+    return isinstance(exc, OperationalError | InterfaceError) and isinstance(exc.orig, sqlite3.Error)
+
+
+def _sqlite_engine(url: str, pool_size: int) -> Engine:
+    engine = create_engine(url, pool_size=pool_size, max_overflow=64, connect_args={"timeout": LOCK_PATIENCE})
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: sqlite3.Connection, _record: object) -> None:
+        raw.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "temp_store=MEMORY"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine
+
+
+def _postgres_engine(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=24,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        creator=lambda: _connect(url),
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: PatientConnection, _record: object) -> None:
+        # A killed client's waiting statement may otherwise commit after its successor has looked.
+        raw.execute(
+            "SELECT set_config(name, '1000', false) FROM pg_settings WHERE name = 'client_connection_check_interval'"
+        )
+        raw.execute("SET synchronous_commit = on")
+        raw.execute("SET TIME ZONE 'UTC'")
+        raw.commit()
+
+    return engine
+
+
+def _connect(url: str) -> PatientConnection:
+    parsed = make_url(url)
+    options = dict(parsed.query)
+    options.setdefault("connect_timeout", str(_CONNECT_PATIENCE))
+    options.setdefault("application_name", "reelhook")
+    options.setdefault("tcp_user_timeout", str(int(WORK_PATIENCE * 1000)))
+    plain = parsed.set(drivername="postgresql", query=options)
+    return PatientConnection.connect(plain.render_as_string(hide_password=False))

@@ -1,0 +1,195 @@
+"""How a delivery is kept: once, under a unique key, in the transaction that makes the answer true."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, select, text, tuple_, update
+
+from handlers import tables
+from handlers.events import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from handlers.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A verified delivery on its way into the database."""
+
+    delivery: Delivery
+    #: the names under which it would come again, the first being its own
+    keys: tuple[str, ...]
+    #: kept, or quarantined where it is plain at the door that it can't be read
+    state: str = tables.KEPT
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What became of a delivery; whatever it says, the delivery is durable."""
+
+    #: the id of the delivery as kept; of a repeat, the id of what came first
+    delivery: str
+    is_repeat: bool = False
+    #: kept in the spool, because the database did not answer
+    is_spooled: bool = False
+    #: why it is quarantined
+    quarantined: str | None = None
+
+
+def keep(database: Database, connection: Connection, entries: Sequence[Entry]) -> list[Accepted]:
+    """Keep the entries, once each, and tell what became of them, in their order.
+
+    On SQLite the caller holds the write transaction; on PostgreSQL the connection is in autocommit, and one
+    statement is the transaction. An entry whose own id was kept before (its answer got lost) is no repeat.
+    """
+    insert = _keep_on_sqlite if database.is_sqlite else _keep_on_postgres
+    fresh = insert(connection, entries)
+    first = _count_repeats(connection, [entry for entry in entries if entry.delivery.id not in fresh])
+    return [_accepted(entry, first.get(entry.delivery.id, entry.delivery.id)) for entry in entries]
+
+
+def _accepted(entry: Entry, first: str) -> Accepted:
+    if first != entry.delivery.id:
+        return Accepted(delivery=first, is_repeat=True)
+    return Accepted(delivery=first, quarantined=entry.reason if entry.state == tables.QUARANTINED else None)
+
+
+_SEEN = "INSERT INTO seen (account, seen_key, delivery) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_DELIVERIES = """
+INSERT INTO deliveries (id, account, vendor, door, received_at, seen_key, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_INBOX = "INSERT INTO inbox (delivery, state, reason) VALUES (?, ?, ?)"
+
+
+def _keep_on_sqlite(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+    """Insert what is new, through the driver: these statements run under the write lock."""
+    cursor = connection.connection.cursor()
+    fresh = []
+    for entry in entries:
+        account, own = entry.delivery.account, entry.delivery.id
+        inserted = sum(cursor.execute(_SEEN, (account, key, own)).rowcount for key in entry.keys)
+        if inserted == len(entry.keys):
+            fresh.append(entry)
+    cursor.executemany(_DELIVERIES, [tuple(_delivery_row(entry).values()) for entry in fresh])
+    cursor.executemany(_INBOX, [(entry.delivery.id, entry.state, entry.reason) for entry in fresh])
+    return {entry.delivery.id for entry in fresh}
+
+
+def _delivery_row(entry: Entry) -> dict[str, Any]:
+    delivery = entry.delivery
+    return {
+        "id": delivery.id,
+        "account": delivery.account,
+        "vendor": delivery.vendor,
+        "door": delivery.door,
+        "received_at": delivery.received_at,
+        "seen_key": entry.keys[0],
+        "headers": pack_headers(delivery.headers),
+        "body": delivery.body,
+    }
+
+
+_KEEP = text("""
+WITH arrived AS (
+    SELECT * FROM json_to_recordset(:arrived) AS a (
+        id text, account text, vendor text, door text, received_at bigint, seen_key text, headers text, body text,
+        state text, reason text, keys int)
+), fresh AS (
+    INSERT INTO seen (account, seen_key, delivery)
+    SELECT account, seen_key, delivery
+    FROM json_to_recordset(:keys) AS k (account text, seen_key text, delivery text)
+    ORDER BY account, seen_key, delivery
+    ON CONFLICT DO NOTHING
+    RETURNING delivery
+), new AS (
+    SELECT a.* FROM arrived a WHERE a.keys = (SELECT count(*) FROM fresh f WHERE f.delivery = a.id)
+), kept AS (
+    INSERT INTO deliveries (id, account, vendor, door, received_at, seen_key, headers, body)
+    SELECT id, account, vendor, door, received_at, seen_key, decode(headers, 'base64'), decode(body, 'base64') FROM new
+), boxed AS (
+    INSERT INTO inbox (delivery, state, reason) SELECT id, state, reason FROM new
+)
+SELECT id FROM new
+""")
+
+
+def _keep_on_postgres(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+    """Insert what is new in one statement, hence one round trip: its keys are sorted, so it can't deadlock."""
+    arrived = [
+        _delivery_row(entry)
+        | {
+            "headers": base64.b64encode(pack_headers(entry.delivery.headers)).decode(),
+            "body": base64.b64encode(entry.delivery.body).decode(),
+            "state": entry.state,
+            "reason": entry.reason,
+            "keys": len(entry.keys),
+        }
+        for entry in entries
+    ]
+    keys = [
+        {"account": entry.delivery.account, "seen_key": key, "delivery": entry.delivery.id}
+        for entry in entries
+        for key in entry.keys
+    ]
+    parameters = {"arrived": json.dumps(arrived), "keys": json.dumps(keys)}
+    return {row[0] for row in connection.execute(_KEEP, parameters)}
+
+
+def _count_repeats(connection: Connection, entries: Sequence[Entry]) -> dict[str, str]:
+    """Add one to what each entry repeats; return the first delivery by the entry's own id."""
+    if not entries:
+        return {}
+    seen, deliveries = tables.seen, tables.deliveries
+    names = sorted({(entry.delivery.account, key) for entry in entries for key in entry.keys})
+    holders = {
+        (row.account, row.seen_key): row
+        for row in connection.execute(
+            select(seen.c.account, seen.c.seen_key, seen.c.delivery, deliveries.c.seen_key.label("own_key"))
+            .join_from(seen, deliveries, deliveries.c.id == seen.c.delivery, isouter=True)
+            .where(tuple_(seen.c.account, seen.c.seen_key).in_(names))
+        )
+    }
+    first: dict[str, str] = {}
+    counted = []
+    for entry in entries:
+        account = entry.delivery.account
+        found = [holders[account, key] for key in entry.keys if (account, key) in holders]
+        known = next((holder for holder in found if holder.own_key is not None), found[0] if found else None)
+        if known is None or known.delivery == entry.delivery.id:
+            continue
+        first[entry.delivery.id] = known.delivery
+        counted.append({"its_account": account, "its_key": known.own_key or known.seen_key})
+    if counted:
+        connection.execute(
+            update(seen)
+            .where(seen.c.account == bindparam("its_account"), seen.c.seen_key == bindparam("its_key"))
+            .values(repeats=seen.c.repeats + 1),
+            counted,
+        )
+    return first
+
+
+def pack_headers(headers: Mapping[str, str]) -> bytes:
+    """Return the headers as they are stored."""
+    return json.dumps(dict(headers), ensure_ascii=True).encode()
+
+
+def unpack_headers(raw: bytes) -> dict[str, str]:
+    """Return the headers as they came."""
+    return dict(json.loads(raw))
+
+
+def to_delivery(row: Mapping[str, Any]) -> Delivery:
+    """Return the delivery that a row of deliveries holds."""
+    names = ("id", "account", "vendor", "door", "received_at")
+    told = {name: row[name] for name in names}
+    return Delivery(headers=unpack_headers(row["headers"]), body=bytes(row["body"]), **told)

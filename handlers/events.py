@@ -1,0 +1,194 @@
+"""The vocabulary: what travels from the door to the catalogue, as frozen values.
+
+All times are integers, milliseconds since 1970-01-01 UTC; all durations are integer milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl
+
+from handlers.errors import UnreadableDelivery
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TaskType = Literal["record", "segment", "push"]
+Source = Literal["camera", "screen"]
+
+#: What an event can say and what folding it can change; rules fire on the latter.
+KINDS = (
+    "task.started",
+    "task.stopped",
+    "task.failed",
+    "recording.created",
+    "recording.changed",
+    "recording.available",
+    "segment.created",
+    "upload.progressed",
+    "upload.failed",
+    "stream.changed",
+    "push.started",
+    "push.updated",
+    "push.changed",
+    "push.stopped",
+    "unknown",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """What stands at a door and has not been verified yet."""
+
+    vendor: str
+    account: str
+    #: http, mns, mns-topic, sqs, api, sweep or import
+    door: str
+    received_at: int
+    #: names in lower case; values as they came
+    headers: Mapping[str, str]
+    body: bytes
+    #: the secret that stood in the callback URL; never kept
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What arrived, byte for byte; immutable."""
+
+    id: str
+    account: str
+    vendor: str
+    door: str
+    received_at: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """Read the body as one JSON object, whatever its content type says.
+
+        The body is UTF-8 JSON, with or without a byte order mark, or the same as a web form:
+        percent-encoded whole, or as the value of the form's only field.
+
+        Raises UnreadableDelivery, naming what came instead.
+        """
+        return read_json(self.body)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """Read the bytes as one JSON object; raise UnreadableDelivery otherwise (see Delivery.json)."""
+    if not body.strip():
+        raise UnreadableDelivery("the body is empty; expected a JSON object")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise UnreadableDelivery(f"the body is not UTF-8 (byte {exc.start}); expected a JSON object") from exc
+    try:
+        value = _loads(text)
+    except UnreadableDelivery:
+        form = _form_value(text)
+        if form is None:
+            raise
+        value = _loads(form)
+    if not isinstance(value, dict):
+        raise UnreadableDelivery(f"the body is a JSON {_json_type(value)}; expected an object")
+    return value
+
+
+def _loads(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno} column {exc.colno}"
+        raise UnreadableDelivery(f"the body is not JSON: {exc.msg} at {where}; expected an object") from exc
+    except RecursionError as exc:
+        raise UnreadableDelivery("the body nests too deep to be read; expected a flat JSON object") from exc
+    except ValueError as exc:  # an integer of more digits than Python converts
+        raise UnreadableDelivery(f"the body holds a number that can't be read: {exc}") from exc
+
+
+def _form_value(text: str) -> str | None:
+    """Return the JSON text that a web form carries, if the text looks like one."""
+    if "%7B" not in text[:200].upper():
+        return None
+    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=16)
+    texts = [part for pair in pairs for part in pair if part.lstrip().startswith("{")]
+    return texts[0] if len(texts) == 1 else None
+
+
+def _json_type(value: object) -> str:
+    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class TaskKey:
+    """The vendor's own name of a task; vendors reuse it, so that it covers one or more runs."""
+
+    vendor: str
+    app_id: str
+    #: Alibaba's ChannelId
+    room_id: str
+    type: TaskType
+    #: Huawei's job_id
+    task_id: str
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Stream:
+    """One participant's picture or sound that went into a file."""
+
+    user_id: str
+    source: Source | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What one event says about one recorded file; None is "it does not say"."""
+
+    #: the file's name inside its task: computed from the delivery alone, compared byte for byte
+    locator: str
+    url: str | None = None
+    #: oss, tos, obs or s3
+    storage: str | None = None
+    bucket: str | None = None
+    region: str | None = None
+    key: str | None = None
+    vid: str | None = None
+    #: m3u8, mp4, flv, ... in lower case
+    format: str | None = None
+    streams: tuple[Stream, ...] = ()
+    mixed: bool | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    duration_ms: int | None = None
+    size_bytes: int | None = None
+    #: width, height, video_codec, audio_codec, ...
+    media: Mapping[str, str | int] = field(default_factory=dict)
+    #: final and readable by the vendor's own word
+    available: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What a delivery means in our words; one delivery reads as one or more."""
+
+    #: one of KINDS
+    kind: str
+    #: the vendor's own word for it
+    word: str
+    #: the vendor's time of it, else the signed timestamp, else the delivery's received_at
+    at: int
+    task: TaskKey | None = None
+    business_id: str | None = None
+    recording: Recording | None = None
+    #: why a task stopped or failed, in the vendor's words
+    reason: str | None = None
+
+    def fingerprint(self) -> str:
+        """Return 32 hexadecimal digits that only an equal event shares."""
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

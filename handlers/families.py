@@ -1,0 +1,160 @@
+"""What is known of one task's name - its runs, files and marks - as it is loaded, changed and written back.
+
+A family is every run of one vendor task name. Folding and rebuilding both load families, put events in, and
+write the difference, so a rebuilt catalogue can't follow other rules than a folded one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from handlers.ids import new_id
+from handlers.merge import AVAILABLE, Sighting, merge
+from handlers.runs import Mark, Span, describe, run_of, starts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from handlers.events import Event, TaskKey
+
+Row = dict[str, Any]
+#: the delivery and the event's position in it
+Place = tuple[str, int]
+
+
+@dataclass(kw_only=True)
+class File:
+    """One recording, as stored and as it will be."""
+
+    id: str
+    #: None if it is new
+    stored: Row | None = None
+    row: Row = field(default_factory=dict)
+    #: None until they are needed: most files of a family stay as they are
+    stored_sightings: dict[Place, Sighting] | None = None
+    sightings: dict[Place, Sighting] = field(default_factory=dict)
+
+    def see(self, sighting: Sighting) -> bool:
+        """Put a sighting in; tell whether it was not there, or said something else."""
+        known = self.sightings.get(sighting.place)
+        self.sightings[sighting.place] = sighting
+        return known is None or known.fingerprint != sighting.fingerprint
+
+    def settle(self) -> None:
+        """Compute the row from the sightings."""
+        if self.sightings:
+            self.row |= merge(list(self.sightings.values()))
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell a recording that nothing speaks of any more."""
+        return self.stored_sightings is not None and not self.sightings
+
+    @property
+    def span(self) -> Span:
+        """Return when the file was recorded."""
+        names = ("started_at", "ended_at", "first_seen_at", "account", "business_id")
+        return Span(**{name: self.row[name] for name in names})
+
+
+@dataclass(kw_only=True)
+class Family:
+    """All runs of one task name."""
+
+    key: TaskKey
+    #: the task rows by run, as stored
+    stored: dict[int, Row] = field(default_factory=dict)
+    tasks: dict[int, Row] = field(default_factory=dict)
+    #: by locator
+    files: dict[str, File] = field(default_factory=dict)
+    stored_marks: set[Mark] = field(default_factory=set)
+    marks: set[Mark] = field(default_factory=set)
+
+    def put_sighting(self, locator: str, sighting: Sighting) -> list[str]:
+        """Fold what an event says of a file; return the changes, in the order in which rules shall see them."""
+        file = self.files.get(locator)
+        if file is None:
+            self.files[locator] = file = File(id=new_id("rec"), stored_sightings={})
+        before = dict(file.row)
+        if not file.see(sighting):
+            return []
+        file.settle()
+        return _changes(before, file.row)
+
+    def put_mark(self, mark: Mark) -> list[str]:
+        """Fold a start, stop or failure; return its kind unless the same was told before."""
+        told = any(known.at == mark.at and known.kind == mark.kind for known in self.marks)
+        self.marks.add(mark)
+        return [] if told else [mark.kind]
+
+    def settle(self) -> None:
+        """Compute the runs from the marks and files."""
+        starts = starts_of(self.marks)
+        marks: dict[int, list[Mark]] = defaultdict(list)
+        files: dict[int, list[File]] = defaultdict(list)
+        for mark in self.marks:
+            marks[run_of(starts, mark.at)].append(mark)
+        for file in (file for file in self.files.values() if not file.is_gone):
+            files[run_of(starts, file.span.time)].append(file)
+        rows = self._rows_by_start(starts, sorted(marks.keys() | files.keys()))
+        self.tasks = {}
+        for run, row in rows.items():
+            described = describe(marks[run], [file.span for file in files[run]])
+            self.tasks[run] = row | dict(described) | {"run": run}
+            for file in files[run]:
+                file.row["task"] = row["id"]
+
+    def _rows_by_start(self, starts: list[int], runs: Iterable[int]) -> dict[int, Row]:
+        """Give each run the row that had its start mark before, so that a run keeps its id when an earlier one turns up."""
+        by_start = {row["started_at"]: row for row in self.stored.values() if row["state"] != "unknown"}
+        free = [row for run, row in sorted(self.stored.items())]
+        rows: dict[int, Row] = {}
+        for run in runs:
+            known = by_start.get(starts[run - 1]) if run <= len(starts) else None
+            if known is not None and known in free:
+                rows[run] = known
+                free.remove(known)
+        for run in runs:
+            if run not in rows:
+                rows[run] = free.pop(0) if free else {"id": new_id("tsk")}
+        return rows
+
+
+def _changes(before: Row, after: Row) -> list[str]:
+    if not before:
+        return ["recording.created", "recording.available"] if after["state"] == AVAILABLE else ["recording.created"]
+    facts = [name for name in after if name not in {"state", "sightings", "first_seen_at"}]
+    changes = ["recording.changed"] if any(before[name] != after[name] for name in facts if name in before) else []
+    if after["state"] == AVAILABLE != before["state"]:
+        changes.append("recording.available")
+    return changes
+
+
+def sighting_of(event: Event, *, delivery: str, position: int, door: str, account: str, received_at: int) -> Sighting:
+    """Return the event's word on its recording as a sighting."""
+    assert event.recording is not None, "only an event with a recording is a sighting"  # noqa: S101
+    return Sighting(
+        delivery=delivery,
+        position=position,
+        door=door,
+        account=account,
+        received_at=received_at,
+        at=event.at,
+        fingerprint=event.fingerprint(),
+        business_id=event.business_id,
+        recording=event.recording,
+    )
+
+
+def mark_of(event: Event, *, delivery: str, account: str) -> Mark:
+    """Return the event's word on its task as a mark."""
+    return Mark(
+        at=event.at,
+        kind=event.kind,
+        delivery=delivery,
+        account=account,
+        business_id=event.business_id,
+        reason=event.reason,
+    )

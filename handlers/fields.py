@@ -1,0 +1,147 @@
+"""How one field of a vendor's JSON is read: leniently in form, strictly in what can be stored."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from handlers.errors import UnreadableDelivery
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: bytes of UTF-8; three ids of this length and a little more fit into one index entry of PostgreSQL (2704 bytes)
+MAX_ID = 512
+#: bytes of UTF-8, for what is shown and not looked up
+MAX_TEXT = 2048
+#: 31 years; with it a start before MAX_TIME still has an end that can be written as a date
+MAX_SECONDS = 1_000_000_000
+#: the first millisecond of the year 3000
+MAX_TIME = 32_503_680_000_000
+
+_A_TIME = "expected a time such as 2020-09-02T10:23:54Z"
+_A_NUMBER = "expected a number of seconds, or such a number as text"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE_AND_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_LONGEST_NUMBER = 64
+_LONGEST_SHOWN = 60
+
+
+class Unquoted(ValueError):
+    """A wrong value that may hold a secret, so that the reason must not repeat it."""
+
+
+def _stored(value: Any, limit: int) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("expected text")  # noqa: TRY004 - pydantic collects ValueError only
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("holds a NUL or half a surrogate pair, which can't be stored")
+    if (size := len(value.encode())) > limit:
+        raise ValueError(f"is {size} bytes long, expected at most {limit}")
+    return value
+
+
+def _id(value: Any) -> str:  # noqa: ANN401
+    if value is None or value == "":
+        raise ValueError("expected text that is not empty")
+    return _stored(value, MAX_ID)
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401
+    return None if value is None or value == "" else _stored(value, MAX_TEXT)
+
+
+def _seconds(value: Any) -> int | None:  # noqa: ANN401
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(_A_NUMBER)  # noqa: TRY004 - as in _stored
+    # By way of text: 1.0005 is no binary fraction, and would be rounded down.
+    text = str(value).strip()
+    if len(text) > _LONGEST_NUMBER or not _DECIMAL.fullmatch(text):
+        raise ValueError(_A_NUMBER)
+    number = Decimal(text)
+    if not 0 <= number <= MAX_SECONDS:
+        raise ValueError(f"expected a number of seconds from 0 to {MAX_SECONDS}")
+    return int((number * 1000).to_integral_value(ROUND_HALF_UP))
+
+
+def _time(value: Any) -> int | None:  # noqa: ANN401
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not _DATE_AND_TIME.fullmatch(text := value.strip().upper()):
+        raise ValueError(_A_TIME)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, {_A_TIME}") from exc
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    milliseconds = to_milliseconds(moment)
+    if not 0 <= milliseconds < MAX_TIME:
+        raise ValueError("expected a time from the year 1970 to 2999")
+    return milliseconds
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Return the aware time as milliseconds since 1970 UTC, without a float's rounding."""
+    past = moment - _EPOCH
+    return (past.days * 86_400 + past.seconds) * 1000 + past.microseconds // 1000
+
+
+#: text that must be there and can be looked up: an id. A whole number is taken as its digits
+Id = Annotated[str, BeforeValidator(_id)]
+#: text; "" is absent; a whole number is taken as its digits
+Text = Annotated[str | None, BeforeValidator(_text)]
+#: a number of seconds, also as text, as milliseconds, half of one rounded up; "" is absent
+Seconds = Annotated[int | None, BeforeValidator(_seconds)]
+#: an ISO 8601 date and time as milliseconds since 1970 UTC; without an offset it is UTC; "" is absent
+Time = Annotated[int | None, BeforeValidator(_time)]
+
+
+class Fields(BaseModel):
+    """What we read of a vendor's JSON object; whatever else stands there is left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+Model = TypeVar("Model", bound=Fields)
+
+
+def read_fields(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Read the object, or raise UnreadableDelivery with every field that is wrong."""
+    names = [known.alias or name for name, known in model.model_fields.items()]
+    # Only these: a name that we don't know may hold what pydantic can't take (half a surrogate pair).
+    known = {name: values[name] for name in names if name in values}
+    try:
+        return model.model_validate(known)
+    except ValidationError as exc:
+        wrong = [f"{'.'.join(map(str, error['loc']))} {_said(error)}" for error in exc.errors(include_url=False)]
+        raise UnreadableDelivery("; ".join(wrong)) from exc
+
+
+def _said(error: Any) -> str:  # noqa: ANN401
+    if error["type"] == "missing":
+        return "is missing"
+    said = error["msg"].removeprefix("Value error, ")
+    if isinstance(error.get("ctx", {}).get("error"), Unquoted):
+        return f"can't be read: {said}"
+    return f"is {_shown(error['input'])}: {said}"
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    """Show a wrong value on half a line, with everything that can't be printed escaped."""
+    if isinstance(value, list | dict):  # it may nest deeper than repr() goes
+        return "an array" if isinstance(value, list) else "an object"
+    shown = repr(value[:_LONGEST_SHOWN]) if isinstance(value, str) else json.dumps(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."

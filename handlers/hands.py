@@ -1,0 +1,85 @@
+"""Which delivery kills a worker: what each has in hand is written down before it is touched.
+
+When a worker is gone, what it had in hand is suspect: each gets one more try counted, and is then processed
+alone, so that after three tries the culprit stands by itself and its neighbours are through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from handlers.ids import new_id
+from handlers.tables import KEPT, hands, inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handlers.database import Database
+
+#: tries after which a delivery that ended its worker is quarantined (design §3.2)
+MOST_TRIES = 3
+#: milliseconds after which a hand on another machine counts as dead
+LEASE_MS = 30_000
+
+
+class Hand:
+    """What one worker process holds."""
+
+    def __init__(self, database: Database) -> None:
+        """Name the worker; nothing is in hand yet."""
+        self._database = database
+        self.worker = new_id("wrk")
+        self._host = socket.gethostname()
+        self._is_written = False
+
+    def take(self, deliveries: Sequence[str], *, now: int) -> None:
+        """Write down what is about to be processed; `now` in milliseconds UTC."""
+        held = {"since": now, "deliveries": json.dumps(list(deliveries))}
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                # Losing this row with the whole server loses no delivery, so it need not wait for the disk.
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            if not self._is_written:
+                owner = {"worker": self.worker, "host": self._host, "pid": os.getpid()}
+                connection.execute(insert(hands), [owner | held])
+            else:
+                connection.execute(update(hands).where(hands.c.worker == self.worker).values(held))
+        self._is_written = True
+
+    def put_down(self) -> None:
+        """Say that this worker ends in order."""
+        with self._database.write() as connection:
+            connection.execute(delete(hands).where(hands.c.worker == self.worker))
+
+    def adopt(self, *, now: int) -> int:
+        """Count a try for what dead workers had in hand; return how many deliveries are suspect."""
+        with self._database.read() as connection:
+            found = [row for row in connection.execute(select(hands)) if self._is_dead(row.worker, row.host, row.pid, now - row.since)]
+        suspects = 0
+        for row in found:
+            with self._database.write() as connection:
+                if connection.execute(delete(hands).where(hands.c.worker == row.worker)).rowcount == 1:
+                    held = inbox.c.delivery.in_(json.loads(row.deliveries))
+                    query = update(inbox).where(held, inbox.c.state == KEPT).values(tries=inbox.c.tries + 1)
+                    suspects += connection.execute(query).rowcount
+        return suspects
+
+    def _is_dead(self, worker: str, host: str, pid: int, age_ms: int) -> bool:
+        if worker == self.worker:
+            return False
+        return age_ms > LEASE_MS or (host == self._host and not _is_alive(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()

@@ -1,0 +1,32 @@
+"""How ids are made: a prefix and a time-ordered body, so that inserts stay at the end of an index."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_COUNTER_BITS = 80
+
+_lock = threading.Lock()
+_last_ms = 0
+_last_random = 0
+
+
+def new_id(prefix: str) -> str:
+    """Return an id such as `rec_01jf3q…`; later ids of one process compare greater, also within a millisecond."""
+    global _last_ms, _last_random  # noqa: PLW0603 - the order within a millisecond is the process's
+    with _lock:
+        now = time.time_ns() // 1_000_000
+        if now > _last_ms:
+            _last_ms = now
+            _last_random = secrets.randbits(_COUNTER_BITS - 1)
+        else:
+            _last_random += 1 + secrets.randbits(32)
+        number = (_last_ms << _COUNTER_BITS) + _last_random
+    return f"{prefix}_{_base32(number)}"
+
+
+def _base32(number: int) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

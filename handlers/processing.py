@@ -1,0 +1,217 @@
+"""How kept deliveries become catalogue rows: in batches, each its own transaction, apart from the keeping.
+
+1. Look at the oldest kept deliveries and write down that they are in hand.
+2. Read them; what can't be read is quarantined with the reason.
+3. Fold the events and mark the deliveries processed, in one transaction.
+4. If that fails, do each alone, so that a bug costs only the delivery that meets it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, select, update
+
+from handlers import catalogue, meters, tables
+from handlers.deliveries import to_delivery
+from handlers.errors import DatabaseAway, UnreadableDelivery
+from handlers.hands import MOST_TRIES, Hand
+from handlers.inbox import read
+from handlers.meters import Meters
+from handlers.storage.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from handlers.database import Database
+    from handlers.events import Delivery, Event
+    from handlers.settings import Settings
+    from handlers.vendor import Vendor
+
+_log = logging.getLogger(__name__)
+
+#: most deliveries in one transaction; on SQLite few, because keeping waits meanwhile (design §4)
+_MOST_ON_SQLITE = 32
+_MOST_ON_SERVER = 256
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """A kept delivery and how often a worker died with it in hand."""
+
+    delivery: Delivery
+    tries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """A delivery, and either what it means or why that can't be told."""
+
+    delivery: Delivery
+    events: Sequence[Event] = ()
+    reason: str | None = None
+
+
+class Processor:
+    """What one worker does with the inbox."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        vendors: Mapping[str, Vendor],
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        """Take the database, what knows the accounts, and what knows the vendors."""
+        self._database = database
+        self._settings = settings
+        self._vendors = vendors
+        self._clock = clock
+        self._most = _MOST_ON_SQLITE if database.is_sqlite else _MOST_ON_SERVER
+        self.hand = Hand(database)
+        self.meters = Meters()
+
+    def process(self) -> int:
+        """Process one batch of kept deliveries; return how many were waiting, 0 if none.
+
+        Raises DatabaseAway when the database does not answer; nothing is lost by that.
+        """
+        waiting = self._look()
+        suspects = [one for one in waiting if one.tries]
+        if suspects:
+            self._each_alone(suspects)
+        elif waiting:
+            self._together(waiting)
+        return len(waiting)
+
+    def _look(self) -> list[_Waiting]:
+        """Return the oldest kept deliveries, leaving out what another worker is settling."""
+        columns = (*tables.deliveries.c, tables.inbox.c.tries)
+        query = (
+            select(*columns)
+            .join_from(tables.inbox, tables.deliveries, tables.deliveries.c.id == tables.inbox.c.delivery)
+            .where(tables.inbox.c.state == tables.KEPT)
+            .order_by(tables.inbox.c.delivery)
+            .limit(self._most)
+            .with_for_update(skip_locked=True, of=tables.inbox)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [_Waiting(delivery=to_delivery(row), tries=row["tries"]) for row in rows]
+
+    def _together(self, waiting: Sequence[_Waiting]) -> None:
+        self.hand.take([one.delivery.id for one in waiting], now=self._clock())
+        try:
+            self._settle([self._judge(one.delivery) for one in waiting])
+        except DatabaseAway:
+            raise
+        except Exception:
+            _log.exception("a batch of %d deliveries failed; each is tried alone", len(waiting))
+            self._each_alone(waiting)
+
+    def _each_alone(self, waiting: Sequence[_Waiting]) -> None:
+        for one in waiting:
+            delivery = one.delivery
+            if one.tries >= MOST_TRIES:
+                reason = f"a worker died {one.tries} times with this delivery in hand; mend the cause and replay"
+                self._settle([_Judged(delivery=delivery, reason=reason)])
+                continue
+            self.hand.take([delivery.id], now=self._clock())
+            try:
+                self._settle([self._judge(delivery)])
+            except DatabaseAway:
+                raise
+            except Exception as exc:
+                _log.exception("processing failed", extra={"delivery": delivery.id})
+                reason = f"processing failed ({type(exc).__name__}: {exc}); mend the cause and replay"
+                self._settle([_Judged(delivery=delivery, reason=_storable(reason))])
+
+    def _judge(self, delivery: Delivery) -> _Judged:
+        vendor = self._vendors.get(delivery.vendor)
+        if vendor is None:
+            return _Judged(delivery=delivery, reason=f"this version knows no vendor {delivery.vendor}")
+        account = self._settings.account(delivery.vendor, delivery.account)
+        try:
+            events = read(delivery, vendor, account)
+        except UnreadableDelivery as exc:
+            return _Judged(delivery=delivery, reason=_storable(str(exc)))
+        return _Judged(delivery=delivery, events=[self._resolved(event, delivery) for event in events])
+
+    def _resolved(self, event: Event, delivery: Delivery) -> Event:
+        """Fill in from the settings where a file lies, where its delivery does not tell."""
+        if event.recording is None or event.task is None:
+            return event
+        storages = self._settings.storages.values()
+        found = resolve(event.recording, event.task, delivery.account, tuple(storages), event.business_id)
+        return replace(event, recording=found)
+
+    def _settle(self, judged: Sequence[_Judged]) -> None:
+        """Fold what the deliveries mean and mark them, in one transaction."""
+        with self._database.write() as connection:
+            ours = _still_kept(connection, [one.delivery.id for one in judged])
+            judged = [one for one in judged if one.delivery.id in ours]
+            told = [
+                catalogue.Told(delivery=one.delivery, position=position, event=event)
+                for one in judged
+                for position, event in enumerate(one.events)
+            ]
+            now = self._clock()
+            catalogue.fold(connection, told, now=now)
+            _mark(connection, judged, now)
+        self._count(judged, now)
+
+    def _count(self, judged: Sequence[_Judged], now: int) -> None:
+        for one in judged:
+            account = one.delivery.account
+            if one.reason is not None:
+                self.meters.add(meters.QUARANTINED, account)
+                _log.warning("delivery quarantined: %s", one.reason, extra={"delivery": one.delivery.id})
+                continue
+            self.meters.add(meters.PROCESSED, account)
+            self.meters.add_delay(now - one.delivery.received_at)
+            for event in one.events:
+                self.meters.add(meters.EVENTS, event.kind)
+            _log.debug("delivery processed", extra={"delivery": one.delivery.id})
+
+
+def _still_kept(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Claim the deliveries that no other worker has settled or is settling."""
+    query = (
+        select(tables.inbox.c.delivery)
+        .where(tables.inbox.c.delivery.in_(ids), tables.inbox.c.state == tables.KEPT)
+        .order_by(tables.inbox.c.delivery)
+        .with_for_update(skip_locked=True)
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _mark(connection: Connection, judged: Sequence[_Judged], now: int) -> None:
+    if not judged:
+        return
+    inbox = tables.inbox
+    rows = [
+        {
+            "its_delivery": one.delivery.id,
+            "its_state": tables.PROCESSED if one.reason is None else tables.QUARANTINED,
+            "its_reason": one.reason,
+        }
+        for one in judged
+    ]
+    values = {"state": bindparam("its_state"), "reason": bindparam("its_reason"), "processed_at": now}
+    connection.execute(update(inbox).where(inbox.c.delivery == bindparam("its_delivery")).values(values), rows)
+
+
+def _storable(text: str) -> str:
+    """Return the text without what a text column refuses."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2000]

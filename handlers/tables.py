@@ -1,0 +1,243 @@
+"""The tables, as SQLAlchemy sees them; migrations/ is what makes them.
+
+Times and durations are integers in milliseconds (UTC). Text is compared byte for byte on every engine.
+There are no foreign keys: a delivery is written on the hot path, and retention differs by table.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.dialects import postgresql
+
+metadata = MetaData()
+
+Words = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+KEPT = "kept"
+PROCESSED = "processed"
+QUARANTINED = "quarantined"
+
+#: what arrived, never changed
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("vendor", Words, nullable=False),
+    Column("door", Words, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    #: the first of its seen keys: repeats are counted there
+    Column("seen_key", Words, nullable=False),
+    #: a JSON object, as bytes: a header may hold what a text column refuses
+    Column("headers", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("deliveries_account", "account", "id"),
+    Index("deliveries_received_at", "received_at"),
+)
+
+#: how far a delivery has come
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("delivery", Words, primary_key=True),
+    Column("state", Words, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("reason", Words),
+    Column("processed_at", BigInteger),
+    Index(
+        "inbox_kept",
+        "delivery",
+        sqlite_where=text("state = 'kept'"),
+        postgresql_where=text("state = 'kept'"),
+    ),
+    Index(
+        "inbox_quarantined",
+        "delivery",
+        sqlite_where=text("state = 'quarantined'"),
+        postgresql_where=text("state = 'quarantined'"),
+    ),
+)
+
+#: the names under which a delivery would come again; outlives the delivery
+seen = Table(
+    "seen",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("seen_key", Words, primary_key=True),
+    Column("delivery", Words, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
+
+#: what was turned away, within a byte budget
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("vendor", Words, nullable=False),
+    Column("door", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    #: whole where it could be released; else null
+    Column("body", LargeBinary),
+    Column("size_bytes", Integer, nullable=False),
+    #: the delivery that it became
+    Column("released", Words),
+    Index("refusals_budget", "account", "reason", "id"),
+)
+
+#: one row for each event of a delivery: what it meant, and what it changed
+events = Table(
+    "events",
+    metadata,
+    Column("delivery", Words, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("word", Words, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("recording", Words),
+    #: the changes that folding it told, as a JSON list
+    Column("changes", Words, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: the starts, stops and failures that the vendor told of a task's name; runs and states derive from them
+marks = Table(
+    "marks",
+    metadata,
+    Column("vendor", Words, primary_key=True),
+    Column("app_id", Words, primary_key=True),
+    Column("room_id", Words, primary_key=True),
+    Column("type", Words, primary_key=True),
+    Column("task_id", Words, primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("kind", Words, primary_key=True),
+    Column("delivery", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("business_id", Words),
+    Column("reason", Words),
+)
+
+#: the runs of the vendors' recording, segment and push jobs
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("vendor", Words, nullable=False),
+    Column("app_id", Words, nullable=False),
+    Column("room_id", Words, nullable=False),
+    Column("type", Words, nullable=False),
+    Column("task_id", Words, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("business_id", Words),
+    Column("state", Words, nullable=False),
+    Column("reason", Words),
+    Column("upload", Words),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("recording_count", Integer, nullable=False, server_default=text("0")),
+    Column("segment_count", Integer, nullable=False, server_default=text("0")),
+    Column("recorded_ms", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("tasks_name", "vendor", "app_id", "room_id", "type", "task_id", "run", unique=True),
+    Index("tasks_room", "room_id", "id"),
+    Index("tasks_task", "task_id", "id"),
+    Index("tasks_updated_at", "updated_at"),
+    Index("tasks_started_at", "started_at"),
+)
+
+#: the recorded files; the columns from vendor to task_id repeat the task's, so that lists need no join
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("task", Words, nullable=False),
+    Column("locator", Words, nullable=False),
+    Column("vendor", Words, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("app_id", Words, nullable=False),
+    Column("business_id", Words),
+    Column("room_id", Words, nullable=False),
+    Column("type", Words, nullable=False),
+    Column("task_id", Words, nullable=False),
+    Column("url", Words),
+    Column("storage", Words),
+    Column("bucket", Words),
+    Column("region", Words),
+    Column("key", Words),
+    Column("vid", Words),
+    Column("format", Words),
+    Column("mixed", Boolean),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("duration_ms", BigInteger),
+    Column("size_bytes", BigInteger),
+    #: a JSON object
+    Column("media", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("sightings", Integer, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("recordings_task", "task", "locator", unique=True),
+    Index("recordings_app", "app_id", "id"),
+    Index("recordings_room", "room_id", "id"),
+    Index("recordings_task_id", "task_id", "id"),
+    Index("recordings_key", "key"),
+    Index("recordings_started_at", "started_at"),
+    Index("recordings_updated_at", "updated_at"),
+)
+
+#: whose picture or sound went into a file
+recording_streams = Table(
+    "recording_streams",
+    metadata,
+    Column("recording", Words, primary_key=True),
+    Column("user_id", Words, primary_key=True),
+    #: camera, screen, or "" where the vendor does not say
+    Column("source", Words, primary_key=True),
+    Index("recording_streams_user", "user_id", "recording"),
+    sqlite_with_rowid=False,
+)
+
+#: which delivery told of which recording, and what it said: a recording is computed from its sightings
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("recording", Words, primary_key=True),
+    Column("delivery", Words, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("door", Words, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    #: the event's time and fingerprint: with position, what "latest" means
+    Column("at", BigInteger, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    #: a JSON object of what the event said
+    Column("facts", Words, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: what a worker has in hand, so that a delivery that kills it can be told
+hands = Table(
+    "hands",
+    metadata,
+    Column("worker", Words, primary_key=True),
+    Column("host", Words, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    #: a JSON list of delivery ids
+    Column("deliveries", Words, nullable=False),
+)
+
+#: figures of the workers, which every web process shows
+meters = Table(
+    "meters",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("label", Words, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

@@ -1,0 +1,47 @@
+"""What a vendor must provide: how its deliveries are verified and what they mean."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from handlers.events import Delivery, Event, Incoming
+    from handlers.settings import Account
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What is known of an authentic delivery before it is kept."""
+
+    #: the names under which it would come again; made by seen_key
+    keys: tuple[str, ...]
+    #: which of the account's secrets matched, 0 being the first
+    secret: int
+    #: the time that the signature covers, milliseconds UTC
+    signed_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vendor:
+    """One vendor's table of contents."""
+
+    name: str
+    #: tells that a delivery is authentic, or raises RefusedDelivery; never anything else
+    verify: Callable[[Incoming, Account], Verified]
+    #: tells what a delivery means, or raises UnreadableDelivery; never anything else on purpose
+    read: Callable[[Delivery], Sequence[Event]]
+    #: what the vendor expects in the body of a success answer
+    answer: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def seen_key(kind: str, value: str | bytes) -> str:
+    """Return the name under which a delivery is recognised, such as `message:9f86d0…`.
+
+    The value is hashed: it is the sender's, of any length, and may hold what a database refuses.
+    """
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+    return f"{kind}:{hashlib.blake2b(raw, digest_size=16).hexdigest()}"

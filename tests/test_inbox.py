@@ -1,0 +1,75 @@
+"""The inbox: a delivery is kept once, whole, and before anybody thinks about it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from callbacks import SAMPLE, file_created, incoming
+from conftest import TOKEN
+from sqlalchemy import func, select
+
+from handlers import tables
+from handlers.errors import BadToken
+from handlers.processing import Processor
+from handlers.vendors import VENDORS
+
+if TYPE_CHECKING:
+    from handlers.database import Database
+    from handlers.inbox import Inbox
+    from handlers.settings import Settings
+
+
+def test_a_delivery_is_kept_byte_for_byte(inbox: Inbox, database: Database) -> None:
+    body = file_created()
+    receipt = inbox.accept(incoming(body, token=TOKEN))
+    with database.read() as connection:
+        row = connection.execute(select(tables.deliveries)).mappings().one()
+    assert bytes(row["body"]) == body
+    assert row["id"] == receipt.accepted.delivery
+    assert not receipt.accepted.is_repeat
+
+
+def test_a_refused_delivery_is_not_kept(inbox: Inbox, database: Database) -> None:
+    with pytest.raises(BadToken):
+        inbox.accept(incoming(file_created(), token="wrong"))
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(tables.deliveries)).scalar() == 0
+
+
+def test_identical_deliveries_at_once_are_one_with_its_repeats_counted(inbox: Inbox, database: Database) -> None:
+    body = file_created()
+    receipts = []
+    threads = [
+        threading.Thread(target=lambda: receipts.append(inbox.accept(incoming(body, token=TOKEN)))) for _ in range(64)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(receipts) == 64
+    assert sum(not receipt.accepted.is_repeat for receipt in receipts) == 1
+    assert len({receipt.accepted.delivery for receipt in receipts}) == 1
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(tables.deliveries)).scalar() == 1
+        assert connection.execute(select(tables.seen.c.repeats)).scalar() == 63
+
+
+def test_a_kept_delivery_becomes_a_recording(inbox: Inbox, database: Database, settings: Settings) -> None:
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    inbox.accept(incoming(b"not json", token=TOKEN))
+    assert Processor(database, settings, VENDORS).process() == 1
+    with database.read() as connection:
+        recording = connection.execute(select(tables.recordings)).mappings().one()
+        task = connection.execute(select(tables.tasks)).mappings().one()
+        counted = select(tables.inbox.c.state, func.count()).group_by(tables.inbox.c.state)
+        states = {state: count for state, count in connection.execute(counted)}
+    assert recording["bucket"] == "rtc-record"
+    assert recording["region"] == "cn-shanghai"
+    assert recording["duration_ms"] == 1_792_257
+    assert recording["app_id"] == SAMPLE["AppId"]
+    assert recording["state"] == "available"
+    assert task["recording_count"] == 1
+    assert task["recorded_ms"] == 1_792_000
+    assert states == {"processed": 1, "quarantined": 1}
