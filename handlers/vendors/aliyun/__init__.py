@@ -1,0 +1,12 @@
+"""Alibaba Cloud RTC (API 2018-01-11): the callback of a recorded file."""
+
+from __future__ import annotations
+
+from handlers.vendor import Vendor
+from handlers.vendors.aliyun import callbacks, signature
+
+VENDOR = Vendor(
+    name="aliyun",
+    verify=signature.verify,
+    read=callbacks.read,
+)

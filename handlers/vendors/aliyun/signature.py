@@ -1,0 +1,50 @@
+"""Whether a delivery is Alibaba's: by the token of its URL, for FileCreated bears no signature.
+
+The documentation of StartRecordTask (API 2018-01-11) names no signature, no headers and no source addresses.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from handlers.errors import BadToken, UnreadableDelivery
+from handlers.events import read_json
+from handlers.vendor import Verified, seen_key
+
+if TYPE_CHECKING:
+    from handlers.events import Incoming
+    from handlers.settings import Account
+
+
+def verify(incoming: Incoming, account: Account) -> Verified:
+    """Compare the token of the callback URL with each of the account's `url_tokens`.
+
+    Raises BadToken, whose text tells nothing of any token.
+    """
+    setting = f"url_tokens of [accounts.{account.name}]"
+    if not account.url_tokens:
+        raise BadToken(f"{setting} is empty: set it, and end the callback URL with ?token=...")
+    if not incoming.token:
+        raise BadToken(f"the callback URL has no token; expected ?token=... with one of {setting}")
+    came = _bytes(incoming.token)
+    # Every one is compared, whatever the ones before gave: how long it takes shall tell nothing.
+    matches = [hmac.compare_digest(came, _bytes(token.reveal())) for token in account.url_tokens]
+    if not any(matches):
+        raise BadToken(f"the token of the callback URL is wrong; expected ?token=... with one of {setting}")
+    return Verified(keys=(_seen_key(incoming.body),), secret=matches.index(True))
+
+
+def _bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _seen_key(body: bytes) -> str:
+    """Return the key of the MsgId, else of the body; documented as text, but a number will do."""
+    try:
+        message = read_json(body).get("MsgId")
+    except UnreadableDelivery:
+        message = None
+    if message and isinstance(message, str | int) and not isinstance(message, bool):
+        return seen_key("message", str(message))
+    return seen_key("body", body)
