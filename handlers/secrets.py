@@ -174,7 +174,7 @@ def make_data_folder(data: Path) -> None:
         with suppress(FileExistsError):
             data.mkdir(mode=0o700)
     except OSError as exc:
-        raise _unusable(f"REELHOOK_DATA: the folder {data} can't be made: {exc.strerror}") from exc
+        raise _unusable(f"REELHOOK_DATA: the folder {data} can't be made: {exc.strerror}: {exc.filename}") from exc
     if not data.is_dir():
         raise _unusable(f"REELHOOK_DATA: {data} is a file; expected a folder")
 
