@@ -246,6 +246,14 @@ def test_an_authentic_delivery_is_accepted_and_recognised_again(
 
 
 @each_vendor
+@each_sort
+def test_a_refused_delivery_is_recognised_by_the_same_keys_once_it_is_released(vendor: str, sort: str) -> None:
+    for body in (a_body(vendor), GARBAGE[sort]):
+        incoming = COUNTERPARTS[vendor].incoming(vendor, body, "wrong")
+        assert VENDORS[vendor].keys(incoming) == verify(vendor, body, "right", "right")[0]
+
+
+@each_vendor
 def test_no_two_fixtures_share_a_key(vendor: str) -> None:
     bodies = [(FIXTURES / vendor / name).read_bytes() for name in fixtures_of(vendor)]
     keys = [verify(vendor, body, "right", "right")[0] for body in bodies]

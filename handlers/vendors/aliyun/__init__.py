@@ -8,5 +8,6 @@ from handlers.vendors.aliyun import callbacks, signature
 VENDOR = Vendor(
     name="aliyun",
     verify=signature.verify,
+    keys=signature.keys,
     read=callbacks.read,
 )

@@ -32,19 +32,19 @@ def verify(incoming: Incoming, account: Account) -> Verified:
     matches = [hmac.compare_digest(came, _bytes(token.reveal())) for token in account.url_tokens]
     if not any(matches):
         raise BadToken(f"the token of the callback URL is wrong; expected ?token=... with one of {setting}")
-    return Verified(keys=(_seen_key(incoming.body),), secret=matches.index(True))
+    return Verified(keys=keys(incoming), secret=matches.index(True))
+
+
+def keys(incoming: Incoming) -> tuple[str, ...]:
+    """Return the key of the MsgId, else of the body; a MsgId is documented as text, but a whole number will do."""
+    try:
+        message = read_json(incoming.body).get("MsgId")
+    except UnreadableDelivery:
+        message = None
+    if message and isinstance(message, str | int) and not isinstance(message, bool):
+        return (seen_key("message", str(message)),)
+    return (seen_key("body", incoming.body),)
 
 
 def _bytes(token: str) -> bytes:
     return token.encode("utf-8", "surrogatepass")
-
-
-def _seen_key(body: bytes) -> str:
-    """Return the key of the MsgId, else of the body; documented as text, but a number will do."""
-    try:
-        message = read_json(body).get("MsgId")
-    except UnreadableDelivery:
-        message = None
-    if message and isinstance(message, str | int) and not isinstance(message, bool):
-        return seen_key("message", str(message))
-    return seen_key("body", body)
