@@ -279,11 +279,11 @@ def test_settings_and_accounts_are_frozen(tmp_path: Path) -> None:
     settings = read(tmp_path, LESSONS)
     account = settings.accounts["aliyun", "lessons"]
     with pytest.raises(AttributeError):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1  # type: ignore[misc] # that is the test
     with pytest.raises(ValueError, match="frozen"):
         account.vendor = "huawei"
     with pytest.raises(TypeError):
-        account.limits["x"] = 1  # type: ignore[index]
+        account.limits["x"] = 1  # type: ignore[index] # that is the test
 
 
 @pytest.mark.parametrize(

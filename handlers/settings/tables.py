@@ -66,7 +66,7 @@ def _duration(value: object, info: ValidationInfo) -> object:
     if info.context is None and isinstance(value, int):
         return value
     if not isinstance(value, str):
-        raise ValueError('has no unit; expected text such as "500ms", "15s", "10m", "6h"')  # noqa: TRY004
+        raise ValueError('has no unit; expected text such as "500ms", "15s", "10m", "6h"')  # noqa: TRY004 - pydantic collects ValueError
     return read_duration(value)
 
 
@@ -90,7 +90,7 @@ def _network(value: object) -> object:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     if not isinstance(value, str):
-        raise ValueError('is no text; expected a network such as "10.0.0.0/8"')  # noqa: TRY004
+        raise ValueError('is no text; expected a network such as "10.0.0.0/8"')  # noqa: TRY004 - pydantic collects ValueError
     return read_network(value)
 
 
