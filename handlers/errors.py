@@ -6,8 +6,10 @@ ReelhookError
 │   ├── BadToken             the secret in the callback URL is missing or wrong
 │   ├── BadSignature         the vendor's signature is missing, wrong, stale or forged
 │   ├── IncompleteDelivery   the connection broke off before the body was whole
-│   └── TooLarge             the body is over the size that we take
+│   ├── TooLarge             the body is over the size that we take
+│   └── UnknownAccount       the URL names no vendor or account that is configured
 ├── UnreadableDelivery       authentic, but its meaning can't be told: kept and quarantined
+├── NotReleasable            a refusal that can't be released, and why
 ├── DatabaseAway             the database did not answer in time; another try may succeed
 ├── StoreUnavailable         neither database nor spool could be written: 503
 └── WrongRequest             a question that can't be answered as put, with every wrong field
@@ -73,8 +75,19 @@ class TooLarge(RefusedDelivery):
     status = 413
 
 
+class UnknownAccount(RefusedDelivery):
+    """The URL names no vendor or account that is configured."""
+
+    reason = "unknown_account"
+    status = 404
+
+
 class UnreadableDelivery(ReelhookError):
     """The delivery is authentic, but its meaning can't be told."""
+
+
+class NotReleasable(ReelhookError):
+    """The refusal can't be released."""
 
 
 class DatabaseAway(ReelhookError):
