@@ -1,0 +1,156 @@
+"""What a list can be asked for: the filters, which of them fit which kind of row, and where a page begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, get_args
+
+from handlers import tables
+from handlers.errors import WrongRequest
+from handlers.events import TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECORDINGS = "recordings"
+TASKS = "tasks"
+DELIVERIES = "deliveries"
+REFUSALS = "refusals"
+
+#: rows on a page unless told otherwise, and at the most
+DEFAULT_LIMIT = 50
+MOST = 1000
+
+_NAMES = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type")
+#: kind of row -> the filters that it knows
+KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        RECORDINGS: (
+            *_NAMES,
+            "user_id",
+            "format",
+            "state",
+            "door",
+            "started_after",
+            "started_before",
+            "received_after",
+            "received_before",
+            "updated_after",
+            "q",
+        ),
+        TASKS: (*_NAMES, "state", "started_after", "started_before", "updated_after", "q"),
+        DELIVERIES: ("vendor", "account", "state", "door", "reason", "received_after", "received_before"),
+        REFUSALS: ("vendor", "account", "door", "reason", "received_after", "received_before"),
+    }
+)
+#: kind of row -> the states that its rows can have
+STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        RECORDINGS: ("announced", "available", "verified", "missing", "mismatch"),
+        TASKS: ("unknown", "running", "stopped", "failed"),
+        DELIVERIES: (tables.KEPT, tables.PROCESSED, tables.QUARANTINED),
+        REFUSALS: (),
+    }
+)
+TYPES: tuple[str, ...] = get_args(TaskType)
+DOORS = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
+
+_ID = re.compile(r"[a-z]{3}_[0-9a-z]{1,64}")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What the rows of a list must have; several values of one field mean any of them.
+
+    Times are milliseconds since 1970 UTC; "after" includes the moment itself, "before" does not.
+    """
+
+    vendor: tuple[str, ...] = ()
+    account: tuple[str, ...] = ()
+    app_id: tuple[str, ...] = ()
+    business_id: tuple[str, ...] = ()
+    room_id: tuple[str, ...] = ()
+    #: the vendor's name of the task
+    task_id: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    #: somebody whose picture or sound is in the file
+    user_id: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    #: of a recording: a door through which any of its deliveries came
+    door: tuple[str, ...] = ()
+    #: of a refusal: its word; of a delivery: what the reason of its quarantine begins with
+    reason: tuple[str, ...] = ()
+    started_after: int | None = None
+    started_before: int | None = None
+    #: of a recording: when it was first heard of
+    received_after: int | None = None
+    received_before: int | None = None
+    updated_after: int | None = None
+    #: what the room, the task or the key of the file begins with
+    q: str | None = None
+
+    def given(self) -> tuple[str, ...]:
+        """Return the names of the filters that ask for anything."""
+        return tuple(one.name for one in fields(self) if getattr(self, one.name) not in ((), None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Which part of a list is wanted: at most `limit` rows (1..1000) after where `cursor` says."""
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+def check(kind: str, filters: Filters) -> None:
+    """Raise WrongRequest with every filter that the kind does not know, and every value that can't be."""
+    wrong = {
+        name: f"is no filter of {kind}; known: {', '.join(KNOWN[kind])}"
+        for name in filters.given()
+        if name not in KNOWN[kind]
+    }
+    for name, words in (("state", STATES[kind]), ("type", TYPES), ("door", DOORS)):
+        unknown = [word for word in getattr(filters, name) if word not in words]
+        if unknown and name not in wrong:
+            wrong[name] = f"is {unknown[0]!r}; expected {', '.join(words)}"
+    for name in filters.given():
+        value = getattr(filters, name)
+        words = (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
+        if any(_UNSTORABLE.search(word) for word in words):
+            wrong[name] = "holds a NUL or half a surrogate pair, which nothing that we keep can hold"
+    if wrong:
+        raise WrongRequest(wrong)
+
+
+def to_cursor(kind: str, last: str) -> str:
+    """Return the cursor of the page that begins after the row of this id."""
+    return base64.urlsafe_b64encode(f"{kind}:{last}".encode()).decode().rstrip("=")
+
+
+def from_cursor(kind: str, page: Page) -> str | None:
+    """Return the id after which the page begins; raise WrongRequest for a wrong limit, or what is no cursor of ours."""
+    wrong = {}
+    if not 1 <= page.limit <= MOST:
+        wrong["limit"] = f"is {page.limit}; expected 1 to {MOST}"
+    last = None
+    if page.cursor is not None:
+        named, _, last = _decoded(page.cursor).partition(":")
+        if named != kind or not _ID.fullmatch(last):
+            wrong["cursor"] = f"is no cursor of {kind}; expected the `next` of an earlier answer, unchanged"
+    if wrong:
+        raise WrongRequest(wrong)
+    return last
+
+
+def _decoded(cursor: str) -> str:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""

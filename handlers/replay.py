@@ -1,0 +1,74 @@
+"""Which deliveries are processed once more: chosen by filter, put back into the state in which a worker takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from handlers import tables
+from handlers.errors import WrongRequest
+from handlers.filters import DELIVERIES, Filters
+from handlers.ids import new_id
+from handlers.questions import CAP, matching, total
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from handlers.database import Database
+
+#: deliveries in one transaction; few, because keeping waits meanwhile on SQLite (design §4)
+_CHUNK = 200
+_AGAIN = (tables.QUARANTINED, tables.PROCESSED)
+
+
+def preview_replay(connection: Connection, filters: Filters, *, cap: int = CAP) -> tuple[int, bool]:
+    """Count what replay() would take, up to `cap`; tell whether there is more. Raise WrongRequest as replay() does."""
+    return total(connection, DELIVERIES, _narrowed(filters), cap=cap)
+
+
+def replay(database: Database, filters: Filters) -> int:
+    """Have every matching delivery processed again, oldest first; return how many.
+
+    Without a state the quarantined ones are meant. What arrives meanwhile is left alone. Raises WrongRequest for
+    filters that deliveries don't have, and for the state `kept`: those wait for a worker already.
+    """
+    chosen = matching(DELIVERIES, _narrowed(filters)).where(tables.inbox.c.delivery < new_id("dlv"))
+    count = 0
+    last = ""
+    while True:
+        query = chosen.where(tables.inbox.c.delivery > last).order_by(tables.inbox.c.delivery).limit(_CHUNK)
+        with database.write() as connection:
+            ids = list(connection.execute(query).scalars())
+            count += _put_back(connection, ids)
+        if len(ids) < _CHUNK:
+            return count
+        last = ids[-1]
+
+
+def replay_one(database: Database, delivery: str) -> int | None:
+    """Have one delivery processed again; return how many that were (0: it waits already), or None if there is none."""
+    if "\0" in delivery:
+        return None
+    known = select(tables.inbox.c.delivery).where(tables.inbox.c.delivery == delivery)
+    with database.write() as connection:
+        if connection.execute(known).scalar() is None:
+            return None
+        return _put_back(connection, [delivery])
+
+
+def _narrowed(filters: Filters) -> Filters:
+    waiting = [state for state in filters.state if state == tables.KEPT]
+    if waiting:
+        raise WrongRequest({"state": f"is {waiting[0]!r}, which waits for a worker already; expected {_AGAIN}"})
+    return filters if filters.state else replace(filters, state=(tables.QUARANTINED,))
+
+
+def _put_back(connection: Connection, deliveries: Sequence[str]) -> int:
+    inbox = tables.inbox
+    chosen = (inbox.c.delivery.in_(deliveries), inbox.c.state.in_(_AGAIN))
+    afresh = {"state": tables.KEPT, "tries": 0, "reason": None, "processed_at": None}
+    return connection.execute(update(inbox).where(*chosen).values(afresh)).rowcount if deliveries else 0
