@@ -32,10 +32,14 @@ class Vendor:
     name: str
     #: tells that a delivery is authentic, or raises RefusedDelivery; never anything else
     verify: Callable[[Incoming, Account], Verified]
+    #: the names under which a delivery would come again; raises nothing, whatever the bytes
+    keys: Callable[[Incoming], tuple[str, ...]]
     #: tells what a delivery means, or raises UnreadableDelivery; never anything else on purpose
     read: Callable[[Delivery], Sequence[Event]]
     #: what the vendor expects in the body of a success answer
     answer: Mapping[str, str | int] = field(default_factory=dict)
+    #: a body from the vendor's documentation, to try things out with; None where a callback must be signed
+    sample: bytes | None = None
 
 
 def seen_key(kind: str, value: str | bytes) -> str:

@@ -6,6 +6,7 @@ The documentation of StartRecordTask (API 2018-01-11) names no signature, no hea
 from __future__ import annotations
 
 import hmac
+import json
 from typing import TYPE_CHECKING
 
 from handlers.errors import BadToken, UnreadableDelivery
@@ -36,13 +37,19 @@ def verify(incoming: Incoming, account: Account) -> Verified:
 
 
 def keys(incoming: Incoming) -> tuple[str, ...]:
-    """Return the key of the MsgId, else of the body; a MsgId is documented as text, but a whole number will do."""
+    """Return the key of the MsgId and what is said under it, else of the body.
+
+    A MsgId alone would let a corrected callback under the same id pass for a repeat, and be lost. It is documented
+    as text, but a number will do; white space and the order of names make no other message.
+    """
     try:
-        message = read_json(incoming.body).get("MsgId")
-    except UnreadableDelivery:
-        message = None
+        values = read_json(incoming.body)
+        said = json.dumps(values, sort_keys=True)
+    except (UnreadableDelivery, RecursionError):
+        return (seen_key("body", incoming.body),)
+    message = values.get("MsgId")
     if message and isinstance(message, str | int) and not isinstance(message, bool):
-        return (seen_key("message", str(message)),)
+        return (seen_key("message", f"{message}\0{said}"),)
     return (seen_key("body", incoming.body),)
 
 

@@ -1,0 +1,1 @@
+"""The commands of `reelhook`, one module for each noun; webhook.cli names them all."""
