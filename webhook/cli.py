@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from handlers.errors import DatabaseAway, ReelhookError, SettingsError
+from handlers.errors import DatabaseAway, ReelhookError, SettingsError, WrongRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,10 @@ COMMANDS: Mapping[str, str] = {
     "poll": "serving",
     "migrate": "migrating",
     "accounts": "accounts",
+    "recordings": "exporting",
+    "tasks": "lists",
+    "deliveries": "lists",
+    "refusals": "lists",
 }
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -56,6 +60,10 @@ class Program(click.Group):
             return super().invoke(ctx)
         except SettingsError as exc:
             _tell("the settings can't be used", exc.problems)
+            ctx.exit(WRONG_USAGE)
+        except WrongRequest as exc:
+            wrong = [f"--{name.replace('_', '-')}: {why}" for name, why in exc.wrong.items()]
+            _tell("the question can't be answered as it was put", wrong)
             ctx.exit(WRONG_USAGE)
         except DatabaseAway as exc:
             _tell(str(exc), ["Check DATABASE_URL, and that the database runs; `reelhook doctor` looks closer."])
