@@ -23,9 +23,9 @@ from handlers.merge import Sighting, from_facts, to_facts
 from handlers.runs import MARKS, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, RowMapping, Table
 
 _NAME = ("vendor", "app_id", "room_id", "type", "task_id")
 #: how many values one statement may name; SQLite's oldest limit is 999
@@ -59,31 +59,26 @@ def fold(connection: Connection, told: Sequence[Told], *, now: int) -> dict[tupl
     lock(connection, keys)
     locators = {key: {t.event.recording.locator for t in by_family[key] if t.event.recording} for key in keys}
     families = load(connection, locators)
-    changes = {(one.delivery.id, one.position): [] for one in told}
+    changes: dict[tuple[str, int], list[str]] = {(one.delivery.id, one.position): [] for one in told}
     for key in keys:
         for one in sorted(by_family[key], key=lambda t: t.order):
-            changes[one.delivery.id, one.position] = _put(families[key], one)
+            changes[one.delivery.id, one.position] = put(families, one)
         families[key].settle()
     write(connection, families.values(), now=now)
     _write_events(connection, told, families, changes)
     return changes
 
 
-def _put(family: Family, one: Told) -> list[str]:
+def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) -> list[str]:
+    """Put an event into its family, which is among these; return the changes that it told."""
+    assert one.event.task is not None, "only an event with a task has a family"  # noqa: S101 - a caller's bug
+    family = families[one.event.task]
     changes: list[str] = []
-    delivery = one.delivery
     if one.event.kind in MARKS:
-        changes += family.put_mark(mark_of(one.event, delivery=delivery.id, account=delivery.account))
+        changes += family.put_mark(mark_of(one.event, one.delivery))
     if one.event.recording is not None:
-        sighting = sighting_of(
-            one.event,
-            delivery=delivery.id,
-            position=one.position,
-            door=delivery.door,
-            account=delivery.account,
-            received_at=delivery.received_at,
-        )
-        changes += family.put_sighting(one.event.recording.locator, sighting)
+        sighting = sighting_of(one.event, one.delivery, one.position)
+        changes += family.put_sighting(one.event.recording.locator, sighting, afresh=afresh)
     return changes
 
 
@@ -137,12 +132,20 @@ def _load_sightings(connection: Connection, files: Mapping[str, File]) -> None:
         file.stored_sightings = dict(file.sightings)
 
 
-def key_of(row: Mapping[str, Any]) -> TaskKey:
+def key_of(row: Row | RowMapping) -> TaskKey:
     """Return the task name that a row carries."""
-    return TaskKey(**{name: row[name] for name in _NAME})
+    return TaskKey(
+        vendor=row["vendor"],
+        app_id=row["app_id"],
+        room_id=row["room_id"],
+        type=row["type"],
+        task_id=row["task_id"],
+    )
 
 
-def _rows(connection: Connection, table: Table, names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> Iterable[Row]:
+def _rows(
+    connection: Connection, table: Table, names: Sequence[str], values: Sequence[tuple[Any, ...]]
+) -> Iterator[Row]:
     """Yield the rows whose named columns have one of the values."""
     columns = [table.c[name] for name in names]
     for start in range(0, len(values), _CHUNK):
@@ -152,8 +155,8 @@ def _rows(connection: Connection, table: Table, names: Sequence[str], values: Se
             yield dict(row)
 
 
-def write(connection: Connection, families: Iterable[Family], *, now: int) -> None:
-    """Write what of the families differs from what is stored."""
+def write(connection: Connection, families: Iterable[Family], *, now: int) -> int:
+    """Write what of the families differs from what is stored; return how many rows that is."""
     rows = _Difference()
     for family in families:
         rows.add(family, now)
@@ -170,6 +173,7 @@ def write(connection: Connection, families: Iterable[Family], *, now: int) -> No
     _update(connection, tables.recordings, rows.updated_files)
     _insert(connection, tables.recording_streams, rows.streams)
     _insert(connection, tables.sightings, rows.sightings)
+    return rows.count
 
 
 class _Difference:
@@ -188,6 +192,10 @@ class _Difference:
         self.dropped_sightings: list[Row] = []
         self.streams: list[Row] = []
         self.dropped_streams: list[Row] = []
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, vars(self).values()))
 
     def add(self, family: Family, now: int) -> None:
         name = {column: getattr(family.key, column) for column in _NAME}
@@ -273,7 +281,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 def _update(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     if rows:
         named = [row | {"_id": row["id"]} for row in rows]
-        values = {name: bindparam(name) for name in rows[0] if name != "id"}
+        values: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "id"}
         connection.execute(update(table).where(table.c.id == bindparam("_id")).values(values), named)
 
 
@@ -302,18 +310,37 @@ def _write_events(
     for one in told:
         place = (one.delivery.id, one.position)
         merged = dict.fromkeys((*before.get(place, ()), *changes[place]))
-        rows.append(
-            {
-                "delivery": one.delivery.id,
-                "position": one.position,
-                "kind": one.event.kind,
-                "word": one.event.word,
-                "at": one.event.at,
-                "recording": _recording_id(one, families),
-                "changes": json.dumps(list(merged)),
-            }
-        )
+        rows.append(_event_row(one, families) | {"changes": json.dumps(list(merged))})
     _insert(connection, tables.events, rows)
+
+
+def correct_events(connection: Connection, told: Sequence[Told], families: Mapping[TaskKey, Family]) -> int:
+    """Bring what is stored of these events up to what they mean now; return how many rows differed."""
+    deliveries = sorted({one.delivery.id for one in told})
+    stored = {
+        (row["delivery"], row["position"]): row
+        for row in _rows(connection, tables.events, ("delivery",), [(delivery,) for delivery in deliveries])
+    }
+    rows = []
+    for one in told:
+        before = stored.get((one.delivery.id, one.position), {"changes": "[]"})
+        after = _event_row(one, families) | {"changes": before["changes"]}
+        if after != before:
+            rows.append(after)
+    _delete(connection, tables.events, [{"delivery": row["delivery"], "position": row["position"]} for row in rows])
+    _insert(connection, tables.events, rows)
+    return len(rows)
+
+
+def _event_row(one: Told, families: Mapping[TaskKey, Family]) -> Row:
+    return {
+        "delivery": one.delivery.id,
+        "position": one.position,
+        "kind": one.event.kind,
+        "word": one.event.word,
+        "at": one.event.at,
+        "recording": _recording_id(one, families),
+    }
 
 
 def _recording_id(one: Told, families: Mapping[TaskKey, Family]) -> str | None:

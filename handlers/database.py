@@ -39,7 +39,7 @@ class PatientConnection(psycopg.Connection[Any]):
     #: time.monotonic() after which every wait ends; None leaves each wait its own few seconds
     deadline: float | None = None
 
-    def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.05, timeout: float | None = None) -> Any:  # noqa: ANN401
+    def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.05, timeout: float | None = None) -> Any:  # noqa: ANN401 - any value
         """Wait for the server, at most until the deadline; then close and raise OperationalError."""
         now = time.monotonic()
         until = now + _IDLE_PATIENCE if self.deadline is None else self.deadline

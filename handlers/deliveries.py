@@ -15,7 +15,7 @@ from handlers.events import Delivery
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
     from handlers.database import Database
 
@@ -188,8 +188,14 @@ def unpack_headers(raw: bytes) -> dict[str, str]:
     return dict(json.loads(raw))
 
 
-def to_delivery(row: Mapping[str, Any]) -> Delivery:
+def to_delivery(row: RowMapping) -> Delivery:
     """Return the delivery that a row of deliveries holds."""
-    names = ("id", "account", "vendor", "door", "received_at")
-    told = {name: row[name] for name in names}
-    return Delivery(headers=unpack_headers(row["headers"]), body=bytes(row["body"]), **told)
+    return Delivery(
+        id=row["id"],
+        account=row["account"],
+        vendor=row["vendor"],
+        door=row["door"],
+        received_at=row["received_at"],
+        headers=unpack_headers(row["headers"]),
+        body=bytes(row["body"]),
+    )

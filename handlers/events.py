@@ -114,7 +114,10 @@ def _form_value(text: str) -> str | None:
     """Return the JSON text that a web form carries, if the text looks like one."""
     if "%7B" not in text[:200].upper():
         return None
-    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=16)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=16, errors="strict")
+    except ValueError:  # too many fields, or escapes that are not UTF-8
+        return None
     texts = [part for pair in pairs for part in pair if part.lstrip().startswith("{")]
     return texts[0] if len(texts) == 1 else None
 
@@ -187,8 +190,12 @@ class Event:
     recording: Recording | None = None
     #: why a task stopped or failed, in the vendor's words
     reason: str | None = None
+    #: the fingerprint before the settings added where the file lies: theirs is no word of the vendor
+    as_told: str | None = None
 
     def fingerprint(self) -> str:
-        """Return 32 hexadecimal digits that only an equal event shares."""
+        """Return 32 hexadecimal digits that only an event shares of which the vendor said the same."""
+        if self.as_told is not None:
+            return self.as_told
         text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -17,7 +17,7 @@ from handlers.runs import Mark, Span, describe, run_of, starts_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from handlers.events import Event, TaskKey
+    from handlers.events import Delivery, Event, TaskKey
 
 Row = dict[str, Any]
 #: the delivery and the event's position in it
@@ -36,10 +36,16 @@ class File:
     stored_sightings: dict[Place, Sighting] | None = None
     sightings: dict[Place, Sighting] = field(default_factory=dict)
 
-    def see(self, sighting: Sighting) -> bool:
-        """Put a sighting in; tell whether it was not there, or said something else."""
+    def see(self, sighting: Sighting, *, afresh: bool = False) -> bool:
+        """Put a sighting in; tell whether it was not there, or said something else.
+
+        What the vendor said is compared. Where that is unchanged, the stored sighting stands, with the storage that
+        was found for it then; `afresh` takes what the settings say now.
+        """
         known = self.sightings.get(sighting.place)
-        self.sightings[sighting.place] = sighting
+        stored = (self.stored_sightings or {}).get(sighting.place)
+        is_same = stored is not None and stored.fingerprint == sighting.fingerprint and not afresh
+        self.sightings[sighting.place] = stored if is_same and stored is not None else sighting
         return known is None or known.fingerprint != sighting.fingerprint
 
     def settle(self) -> None:
@@ -72,13 +78,13 @@ class Family:
     stored_marks: set[Mark] = field(default_factory=set)
     marks: set[Mark] = field(default_factory=set)
 
-    def put_sighting(self, locator: str, sighting: Sighting) -> list[str]:
+    def put_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> list[str]:
         """Fold what an event says of a file; return the changes, in the order in which rules shall see them."""
         file = self.files.get(locator)
         if file is None:
             self.files[locator] = file = File(id=new_id("rec"), stored_sightings={})
         before = dict(file.row)
-        if not file.see(sighting):
+        if not file.see(sighting, afresh=afresh):
             return []
         file.settle()
         return _changes(before, file.row)
@@ -107,7 +113,7 @@ class Family:
                 file.row["task"] = row["id"]
 
     def _rows_by_start(self, starts: list[int], runs: Iterable[int]) -> dict[int, Row]:
-        """Give each run the row that had its start mark before, so that a run keeps its id when an earlier one turns up."""
+        """Give each run the row that had its start before: a run keeps its id when an earlier one turns up."""
         by_start = {row["started_at"]: row for row in self.stored.values() if row["state"] != "unknown"}
         free = [row for run, row in sorted(self.stored.items())]
         rows: dict[int, Row] = {}
@@ -132,15 +138,15 @@ def _changes(before: Row, after: Row) -> list[str]:
     return changes
 
 
-def sighting_of(event: Event, *, delivery: str, position: int, door: str, account: str, received_at: int) -> Sighting:
+def sighting_of(event: Event, delivery: Delivery, position: int) -> Sighting:
     """Return the event's word on its recording as a sighting."""
-    assert event.recording is not None, "only an event with a recording is a sighting"  # noqa: S101
+    assert event.recording is not None, "only an event with a recording is a sighting"  # noqa: S101 - a caller's bug
     return Sighting(
-        delivery=delivery,
+        delivery=delivery.id,
         position=position,
-        door=door,
-        account=account,
-        received_at=received_at,
+        door=delivery.door,
+        account=delivery.account,
+        received_at=delivery.received_at,
         at=event.at,
         fingerprint=event.fingerprint(),
         business_id=event.business_id,
@@ -148,13 +154,13 @@ def sighting_of(event: Event, *, delivery: str, position: int, door: str, accoun
     )
 
 
-def mark_of(event: Event, *, delivery: str, account: str) -> Mark:
+def mark_of(event: Event, delivery: Delivery) -> Mark:
     """Return the event's word on its task as a mark."""
     return Mark(
         at=event.at,
         kind=event.kind,
-        delivery=delivery,
-        account=account,
+        delivery=delivery.id,
+        account=delivery.account,
         business_id=event.business_id,
         reason=event.reason,
     )

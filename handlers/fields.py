@@ -51,17 +51,17 @@ def _stored(value: Any, limit: int) -> str:  # noqa: ANN401 - any JSON value
     return value
 
 
-def _id(value: Any) -> str:  # noqa: ANN401
+def _id(value: Any) -> str:  # noqa: ANN401 - any value
     if value is None or value == "":
         raise ValueError("expected text that is not empty")
     return _stored(value, MAX_ID)
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401
+def _text(value: Any) -> str | None:  # noqa: ANN401 - any value
     return None if value is None or value == "" else _stored(value, MAX_TEXT)
 
 
-def _seconds(value: Any) -> int | None:  # noqa: ANN401
+def _seconds(value: Any) -> int | None:  # noqa: ANN401 - any value
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -76,7 +76,7 @@ def _seconds(value: Any) -> int | None:  # noqa: ANN401
     return int((number * 1000).to_integral_value(ROUND_HALF_UP))
 
 
-def _time(value: Any) -> int | None:  # noqa: ANN401
+def _time(value: Any) -> int | None:  # noqa: ANN401 - any value
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not _DATE_AND_TIME.fullmatch(text := value.strip().upper()):
@@ -130,7 +130,7 @@ def read_fields(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise UnreadableDelivery("; ".join(wrong)) from exc
 
 
-def _said(error: Any) -> str:  # noqa: ANN401
+def _said(error: Any) -> str:  # noqa: ANN401 - any value
     if error["type"] == "missing":
         return "is missing"
     said = error["msg"].removeprefix("Value error, ")
@@ -139,7 +139,7 @@ def _said(error: Any) -> str:  # noqa: ANN401
     return f"is {_shown(error['input'])}: {said}"
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _shown(value: Any) -> str:  # noqa: ANN401 - any value
     """Show a wrong value on half a line, with everything that can't be printed escaped."""
     if isinstance(value, list | dict):  # it may nest deeper than repr() goes
         return "an array" if isinstance(value, list) else "an object"

@@ -59,7 +59,8 @@ class Hand:
     def adopt(self, *, now: int) -> int:
         """Count a try for what dead workers had in hand; return how many deliveries are suspect."""
         with self._database.read() as connection:
-            found = [row for row in connection.execute(select(hands)) if self._is_dead(row.worker, row.host, row.pid, now - row.since)]
+            rows = connection.execute(select(hands)).all()
+        found = [row for row in rows if self._is_dead(row.worker, row.host, row.pid, now - row.since)]
         suspects = 0
         for row in found:
             with self._database.write() as connection:

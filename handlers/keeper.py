@@ -110,17 +110,16 @@ class Keeper:
             raise
 
     def _put_aside(self, entries: Sequence[Entry], problem: str | None) -> list[Accepted | Exception]:
+        unavailable = StoreUnavailable("neither the database nor the spool can be written; try again")
+        if self._spool is None:
+            _log.error("the database is away and REELHOOK_SPOOL is off: %d deliveries not kept", len(entries))
+            return [unavailable] * len(entries)
         try:
-            if self._spool is None:
-                raise DatabaseAway("REELHOOK_SPOOL is off")
             self._spool.put([(entry, problem) for entry in entries])
         except (DatabaseAway, SQLAlchemyError, OSError) as exc:
-            _log.error("neither the database nor the spool can be written: %s", exc)  # noqa: TRY400 - no bug here
-            unavailable = StoreUnavailable("neither the database nor the spool can be written; try again")
+            _log.error("neither the database nor the spool can be written: %s", exc)
             return [unavailable] * len(entries)
-        return [
-            Accepted(delivery=entry.delivery.id, is_spooled=True, quarantined=entry.reason) for entry in entries
-        ]
+        return [Accepted(delivery=entry.delivery.id, is_spooled=True, quarantined=entry.reason) for entry in entries]
 
     def _tend(self) -> None:
         """Reconnect and drain, for ever; nothing that goes wrong here may end it."""
@@ -130,7 +129,7 @@ class Keeper:
                     self._reconnect()
                 if self._connection is not None and self._spool is not None:
                     self._drain(self._spool)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a bug here must not end the keeping
                 _log.exception("looking after the spool failed; it is tried again")
             self._wake.wait(_LOOK)
             self._wake.clear()
@@ -171,7 +170,7 @@ class Keeper:
         except SQLAlchemyError as exc:
             if len(waiting) == 1:
                 problem = str(getattr(exc, "orig", exc)).strip()
-                _log.error("the database refuses spooled delivery %s: %s", waiting[0][1].delivery.id, problem)  # noqa: TRY400
+                _log.error("the database refuses spooled delivery %s: %s", waiting[0][1].delivery.id, problem)
                 spool.set_aside(waiting[0][0], problem)
                 return True
             middle = len(waiting) // 2

@@ -44,27 +44,27 @@ class Sighting:
         return (self.at, self.fingerprint, self.position)
 
 
-def latest(told: Sequence[Any]) -> Any:  # noqa: ANN401
+def latest(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value
     """Take the word of the greatest stamp among those that say anything."""
     return told[-1] if told else None
 
 
-def least(told: Sequence[Any]) -> Any:  # noqa: ANN401
+def least(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value
     """Take the smallest value."""
     return min(told, default=None)
 
 
-def greatest(told: Sequence[Any]) -> Any:  # noqa: ANN401
+def greatest(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value
     """Take the largest value."""
     return max(told, default=None)
 
 
-def union(told: Sequence[Any]) -> Any:  # noqa: ANN401
+def union(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value
     """Take every member of every set, sorted."""
     return tuple(sorted({member for members in told for member in members}, key=str))
 
 
-def overlay(told: Sequence[Any]) -> Any:  # noqa: ANN401
+def overlay(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value
     """Take, for each name, the latest value."""
     merged: dict[str, Any] = {}
     for names in told:
@@ -108,7 +108,7 @@ def merge(sightings: Sequence[Sighting]) -> dict[str, Any]:
     return values
 
 
-def _told(sighting: Sighting, field: str) -> Any:  # noqa: ANN401
+def _told(sighting: Sighting, field: str) -> Any:  # noqa: ANN401 - any value
     if field == "first_seen_at":
         return sighting.received_at
     source = sighting if field in {"account", "business_id"} else sighting.recording
@@ -131,7 +131,8 @@ def covered_ms(spans: Sequence[tuple[int, int]]) -> int:
 
 def to_facts(sighting: Sighting) -> str:
     """Return what the sighting says, as the JSON text that is stored with it."""
-    said = {name: value for name, value in asdict(sighting.recording).items() if value not in (None, (), {}, False)}
+    told = asdict(sighting.recording).items()
+    said = {name: value for name, value in told if value is not None and value != () and value != {}}
     if sighting.business_id is not None:
         said["business_id"] = sighting.business_id
     return json.dumps(said, sort_keys=True, ensure_ascii=False)

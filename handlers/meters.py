@@ -58,7 +58,8 @@ class Meters:
             index_elements=[meters.c.name, meters.c.label],
             set_={"value": meters.c.value + statement.excluded.value},
         )
-        rows = [{"name": name, "label": label, "value": self._counts[name, label]} for name, label in sorted(self._counts)]
+        counts = sorted(self._counts.items())
+        rows = [{"name": name, "label": label, "value": value} for (name, label), value in counts]
         with database.write() as connection:
             connection.execute(statement, rows)
         self._counts.clear()

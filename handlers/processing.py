@@ -9,19 +9,18 @@
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
 from handlers import catalogue, meters, tables
+from handlers.clock import now_ms
 from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway, UnreadableDelivery
 from handlers.hands import MOST_TRIES, Hand
-from handlers.inbox import read
 from handlers.meters import Meters
-from handlers.storage.resolve import resolve
+from handlers.reading import meaning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,11 +37,6 @@ _log = logging.getLogger(__name__)
 #: most deliveries in one transaction; on SQLite few, because keeping waits meanwhile (design §4)
 _MOST_ON_SQLITE = 32
 _MOST_ON_SERVER = 256
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +110,7 @@ class Processor:
             self._settle([self._judge(one.delivery) for one in waiting])
         except DatabaseAway:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - a bug costs only the delivery that meets it
             _log.exception("a batch of %d deliveries failed; each is tried alone", len(waiting))
             self._each_alone(waiting)
 
@@ -132,29 +126,16 @@ class Processor:
                 self._settle([self._judge(delivery)])
             except DatabaseAway:
                 raise
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - the delivery is kept, with the reason
                 _log.exception("processing failed", extra={"delivery": delivery.id})
                 reason = f"processing failed ({type(exc).__name__}: {exc}); mend the cause and replay"
                 self._settle([_Judged(delivery=delivery, reason=_storable(reason))])
 
     def _judge(self, delivery: Delivery) -> _Judged:
-        vendor = self._vendors.get(delivery.vendor)
-        if vendor is None:
-            return _Judged(delivery=delivery, reason=f"this version knows no vendor {delivery.vendor}")
-        account = self._settings.account(delivery.vendor, delivery.account)
         try:
-            events = read(delivery, vendor, account)
+            return _Judged(delivery=delivery, events=meaning(delivery, self._settings, self._vendors))
         except UnreadableDelivery as exc:
             return _Judged(delivery=delivery, reason=_storable(str(exc)))
-        return _Judged(delivery=delivery, events=[self._resolved(event, delivery) for event in events])
-
-    def _resolved(self, event: Event, delivery: Delivery) -> Event:
-        """Fill in from the settings where a file lies, where its delivery does not tell."""
-        if event.recording is None or event.task is None:
-            return event
-        storages = self._settings.storages.values()
-        found = resolve(event.recording, event.task, delivery.account, tuple(storages), event.business_id)
-        return replace(event, recording=found)
 
     def _settle(self, judged: Sequence[_Judged]) -> None:
         """Fold what the deliveries mean and mark them, in one transaction."""
@@ -172,6 +153,9 @@ class Processor:
         self._count(judged, now)
 
     def _count(self, judged: Sequence[_Judged], now: int) -> None:
+        processed = [one.delivery.id for one in judged if one.reason is None]
+        if processed:
+            _log.info("%d deliveries processed", len(processed), extra={"deliveries": processed})
         for one in judged:
             account = one.delivery.account
             if one.reason is not None:
@@ -182,7 +166,6 @@ class Processor:
             self.meters.add_delay(now - one.delivery.received_at)
             for event in one.events:
                 self.meters.add(meters.EVENTS, event.kind)
-            _log.debug("delivery processed", extra={"delivery": one.delivery.id})
 
 
 def _still_kept(connection: Connection, ids: Sequence[str]) -> set[str]:

@@ -74,9 +74,10 @@ def describe(marks: Sequence[Mark], files: Sequence[Span]) -> Mapping[str, int |
     file_starts = [file.started_at for file in files if file.started_at is not None]
     file_ends = [file.ended_at for file in files if file.ended_at is not None]
     spans = [(f.started_at, f.ended_at) for f in files if f.started_at is not None and f.ended_at is not None]
-    business = [told.business_id for told in (*marks, *files) if told.business_id is not None]
+    told: list[Mark | Span] = [*marks, *files]
+    business = [one.business_id for one in told if one.business_id is not None]
     return {
-        "account": min(told.account for told in (*marks, *files)),
+        "account": min(one.account for one in told),
         "business_id": min(business, default=None),
         "state": "unknown" if last is None else _STATES[last.kind],
         "reason": None if last is None else last.reason,

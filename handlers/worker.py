@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from handlers.clock import now_ms
 from handlers.errors import DatabaseAway
-from handlers.processing import Processor, now_ms
+from handlers.processing import Processor
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
 
     from sqlalchemy import Connection
@@ -52,7 +53,7 @@ class Worker:
                 _log.warning("the database is away, the worker waits: %s", exc)
                 self._watch.close()
                 stop.wait(_REST_WHILE_AWAY)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the loop outlives every bug; each is logged
                 _log.exception("the worker met an error; it goes on")
                 stop.wait(_REST_WHILE_AWAY)
         self._watch.close()

@@ -6,8 +6,8 @@ import json
 import uuid
 from typing import Any
 
+from handlers.clock import now_ms
 from handlers.events import Incoming
-from handlers.processing import now_ms
 
 SAMPLE: dict[str, Any] = {
     "AppId": "9q1x",

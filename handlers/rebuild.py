@@ -1,0 +1,258 @@
+"""How the catalogue is made again from the kept deliveries, beside a server that goes on working.
+
+1. Read every settled delivery, and note in a scratch file which families it speaks of.
+2. Family by family, under the family's lock: load what is stored, drop what those deliveries had said, put in what
+   they say now, and write only what differs. Ids stay, because rows are found by their natural keys.
+
+What is told by deliveries that are no longer kept, or that were settled after the first step, stays as it is.
+Rules don't fire. It can be ended at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from handlers import catalogue, tables
+from handlers.clock import now_ms
+from handlers.deliveries import to_delivery
+from handlers.errors import UnreadableDelivery
+from handlers.events import TaskKey
+from handlers.reading import meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, RowMapping
+
+    from handlers.database import Database
+    from handlers.families import Family
+    from handlers.settings import Settings
+    from handlers.vendor import Vendor
+
+_PAGE = 500
+#: families in one transaction: on SQLite keeping waits meanwhile
+_FAMILIES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild met."""
+
+    deliveries: int
+    #: deliveries that were read before and can't be read now: what they had said stays
+    unreadable: int
+    families: int
+    #: rows of tasks, recordings, streams, sightings and marks that were written or deleted
+    rows_changed: int
+
+
+class Rebuild:
+    """One rebuild."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        vendors: Mapping[str, Vendor],
+        progress: Callable[[int, int], None],
+        *,
+        resolve: bool,
+    ) -> None:
+        """Take what is rebuilt, under which settings, and who is told how much of how much is done."""
+        self._resolve = resolve
+        self._database = database
+        self._settings = settings
+        self._vendors = vendors
+        self._progress = progress
+
+    def run(self) -> Rebuilt:
+        """Rebuild everything; raise DatabaseAway if the database goes away meanwhile."""
+        with tempfile.TemporaryDirectory(prefix="reelhook-") as folder, closing(_Scratch(Path(folder))) as scratch:
+            unreadable = self._sort(scratch)
+            self._add_stored_families(scratch)
+            deliveries, families = scratch.counts()
+            changed = done = 0
+            for keys in scratch.families(_FAMILIES):
+                changed += self._rebuild(scratch, keys)
+                done += len(keys)
+                self._progress(families + done, 2 * families)
+        return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=changed)
+
+    def _sort(self, scratch: _Scratch) -> int:
+        """Note the families of every settled delivery; return how many can't be read now."""
+        with self._database.read() as connection:
+            total = connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one()
+        unreadable = done = 0
+        for page in self._settled():
+            for row in page:
+                families: set[TaskKey] = set()
+                try:
+                    if row["state"] == tables.PROCESSED:
+                        told = meaning(to_delivery(row), self._settings, self._vendors)
+                        families = {event.task for event in told if event.task is not None and event.kind != "unknown"}
+                    scratch.note(row["id"], families)
+                except UnreadableDelivery:
+                    unreadable += 1
+            scratch.commit()
+            done += len(page)
+            self._progress(done, 2 * max(total, 1))
+        return unreadable
+
+    def _settled(self) -> Iterator[Sequence[RowMapping]]:
+        """Yield the processed and quarantined deliveries, oldest first, in pages."""
+        deliveries, inbox = tables.deliveries, tables.inbox
+        last = ""
+        while True:
+            query = (
+                select(*deliveries.c, inbox.c.state)
+                .join_from(deliveries, inbox, inbox.c.delivery == deliveries.c.id)
+                .where(deliveries.c.id > last, inbox.c.state != tables.KEPT)
+                .order_by(deliveries.c.id)
+                .limit(_PAGE)
+            )
+            with self._database.read() as connection:
+                page = connection.execute(query).mappings().all()
+            if not page:
+                return
+            yield page
+            last = page[-1]["id"]
+
+    def _add_stored_families(self, scratch: _Scratch) -> None:
+        tasks = tables.tasks
+        last = ""
+        while True:
+            with self._database.read() as connection:
+                query = select(tasks).where(tasks.c.id > last).order_by(tasks.c.id).limit(_PAGE)
+                page = connection.execute(query).mappings().all()
+            if not page:
+                return
+            for row in page:
+                scratch.add_family(catalogue.key_of(row))
+            last = page[-1]["id"]
+
+    def _rebuild(self, scratch: _Scratch, keys: Sequence[TaskKey]) -> int:
+        """Rebuild some families in one transaction; return how many rows differ."""
+        told = self._told(scratch, keys)
+        with self._database.write() as connection:
+            catalogue.lock(connection, keys)
+            families = catalogue.load(connection, dict.fromkeys(keys))
+            for family in families.values():
+                _forget(family, scratch)
+            for one in sorted(told, key=lambda t: t.order):
+                catalogue.put(families, one, afresh=self._resolve)
+            for family in families.values():
+                for file in family.files.values():
+                    file.settle()
+                family.settle()
+            changed = catalogue.write(connection, families.values(), now=now_ms())
+            return changed + catalogue.correct_events(connection, told, families)
+
+    def _told(self, scratch: _Scratch, keys: Sequence[TaskKey]) -> list[catalogue.Told]:
+        """Read the deliveries of these families again; they are immutable, so no lock is needed."""
+        wanted = set(keys)
+        told = []
+        for ids in scratch.deliveries(keys):
+            with self._database.read() as connection:
+                deliveries = [to_delivery(row) for row in _by_id(connection, ids)]
+            for delivery in deliveries:
+                events = enumerate(meaning(delivery, self._settings, self._vendors))
+                told += [
+                    catalogue.Told(delivery=delivery, position=position, event=event)
+                    for position, event in events
+                    if event.task in wanted and event.kind != "unknown"
+                ]
+        return told
+
+
+def _by_id(connection: Connection, ids: Sequence[str]) -> Sequence[RowMapping]:
+    return connection.execute(select(tables.deliveries).where(tables.deliveries.c.id.in_(ids))).mappings().all()
+
+
+def _forget(family: Family, scratch: _Scratch) -> None:
+    """Drop what the deliveries that are read again had said."""
+    for file in family.files.values():
+        known = {sighting.delivery for sighting in file.sightings.values()}
+        again = scratch.noted(known)
+        file.sightings = {place: told for place, told in file.sightings.items() if told.delivery not in again}
+    again = scratch.noted({mark.delivery for mark in family.marks})
+    family.marks = {mark for mark in family.marks if mark.delivery not in again}
+
+
+class _Scratch:
+    """Which delivery speaks of which families, on disk: a history does not fit into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = sqlite3.connect(folder / "scratch.db")
+        self._file.execute("PRAGMA journal_mode=OFF")
+        self._file.execute("PRAGMA synchronous=OFF")
+        self._file.execute("CREATE TABLE noted (delivery TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._file.execute("CREATE TABLE families (family TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._file.execute(
+            "CREATE TABLE speaks (family TEXT, delivery TEXT, PRIMARY KEY (family, delivery)) WITHOUT ROWID"
+        )
+
+    def note(self, delivery: str, families: set[TaskKey]) -> None:
+        self._file.execute("INSERT OR IGNORE INTO noted VALUES (?)", (delivery,))
+        for key in families:
+            self.add_family(key)
+            self._file.execute("INSERT OR IGNORE INTO speaks VALUES (?, ?)", (_name(key), delivery))
+
+    def add_family(self, key: TaskKey) -> None:
+        self._file.execute("INSERT OR IGNORE INTO families VALUES (?)", (_name(key),))
+
+    def commit(self) -> None:
+        self._file.commit()
+
+    def counts(self) -> tuple[int, int]:
+        deliveries = self._file.execute("SELECT count(*) FROM noted").fetchone()[0]
+        return deliveries, self._file.execute("SELECT count(*) FROM families").fetchone()[0]
+
+    def families(self, most: int) -> Iterator[list[TaskKey]]:
+        last = ""
+        query = "SELECT family FROM families WHERE family > ? ORDER BY family LIMIT ?"
+        while names := [row[0] for row in self._file.execute(query, (last, most))]:
+            yield sorted(TaskKey(**json.loads(name)) for name in names)
+            last = names[-1]
+
+    def deliveries(self, keys: Sequence[TaskKey]) -> Iterator[list[str]]:
+        """Yield the ids of the deliveries that speak of any of the families, each once, in pages."""
+        marks = ", ".join("?" for _ in keys)
+        query = f"SELECT DISTINCT delivery FROM speaks WHERE family IN ({marks}) ORDER BY delivery"  # noqa: S608 - marks only
+        ids = [row[0] for row in self._file.execute(query, [_name(key) for key in keys])]
+        for start in range(0, len(ids), _PAGE):
+            yield ids[start : start + _PAGE]
+
+    def noted(self, deliveries: set[str]) -> set[str]:
+        """Return those of the deliveries that are read again."""
+        query = "SELECT 1 FROM noted WHERE delivery = ?"
+        return {one for one in deliveries if self._file.execute(query, (one,)).fetchone()}
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _name(key: TaskKey) -> str:
+    return json.dumps(asdict(key))
+
+
+def rebuild(
+    database: Database,
+    settings: Settings,
+    vendors: Mapping[str, Vendor],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    resolve: bool = False,
+) -> Rebuilt:
+    """Make the catalogue again from the kept deliveries; see the module.
+
+    `resolve` looks up anew, in the settings of today, where files lie whose deliveries do not tell.
+    """
+    return Rebuild(database, settings, vendors, progress, resolve=resolve).run()

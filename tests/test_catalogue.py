@@ -1,0 +1,241 @@
+"""The catalogue: whatever comes in whatever order, the same set of deliveries gives the same rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
+
+from handlers import catalogue, merge, tables
+from handlers.events import Delivery, Event, Recording, Stream, TaskKey
+from handlers.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from handlers.database import Database
+
+#: what differs between two orders of the same deliveries: our ids, when we wrote, and which event told a change
+_OURS = {"id", "task", "recording", "updated_at", "changes"}
+_START, _HOUR = 1_600_000_000_000, 3_600_000
+
+streams = st.builds(Stream, user_id=st.sampled_from("uvw"), source=st.sampled_from(["camera", "screen", None]))
+times = st.integers(0, 6).map(lambda hours: _START + hours * _HOUR)
+recordings = st.builds(
+    Recording,
+    locator=st.sampled_from(["oss:b/1", "oss:b/2", "oss:b/3"]),
+    url=st.sampled_from([None, "http://a", "http://b"]),
+    format=st.sampled_from([None, "m3u8", "mp4"]),
+    streams=st.lists(streams, max_size=2).map(tuple),
+    mixed=st.sampled_from([None, True, False]),
+    started_at=st.none() | times,
+    ended_at=st.none() | times,
+    duration_ms=st.none() | st.integers(0, 9),
+    size_bytes=st.none() | st.integers(0, 9),
+    media=st.dictionaries(st.sampled_from(["width", "height"]), st.integers(1, 3), max_size=2),
+    available=st.booleans(),
+)
+keys = st.builds(
+    TaskKey,
+    vendor=st.just("aliyun"),
+    app_id=st.just("app"),
+    room_id=st.sampled_from(["r1", "r2"]),
+    type=st.just("record"),
+    task_id=st.sampled_from(["t1", "t2"]),
+)
+files = st.builds(
+    Event,
+    kind=st.just("recording.available"),
+    word=st.just("FileCreated"),
+    at=times,
+    task=keys,
+    business_id=st.sampled_from([None, "b1", "b2"]),
+    recording=recordings,
+)
+marks = st.builds(
+    Event,
+    kind=st.sampled_from(["task.started", "task.stopped", "task.failed"]),
+    word=st.just("Mark"),
+    at=times,
+    task=keys,
+    reason=st.sampled_from([None, "IdleTimeOut"]),
+)
+unknown = st.builds(Event, kind=st.just("unknown"), word=st.just("RecordPaused"), at=times, task=keys)
+deliveries = st.lists(
+    st.tuples(st.lists(files | marks | unknown, min_size=1, max_size=3), times, st.sampled_from(["http", "mns"])),
+    min_size=1,
+    max_size=7,
+)
+
+
+def told_of(drawn: Sequence[tuple[Sequence[Event], int, str]]) -> list[list[catalogue.Told]]:
+    """Give each delivery an id and turn its events into what is folded."""
+    result = []
+    for events, received_at, door in drawn:
+        delivery = Delivery(
+            id=new_id("dlv"),
+            account="lessons",
+            vendor="aliyun",
+            door=door,
+            received_at=received_at,
+            headers={},
+            body=b"",
+        )
+        result.append([catalogue.Told(delivery=delivery, position=n, event=event) for n, event in enumerate(events)])
+    return result
+
+
+def fold(database: Database, batches: Iterable[Sequence[Sequence[catalogue.Told]]]) -> list[list[str]]:
+    """Fold the batches, each in a transaction of its own; return the changes that each event told."""
+    changes = []
+    for batch in batches:
+        with database.write() as connection:
+            told = catalogue.fold(connection, [one for delivery in batch for one in delivery], now=_START)
+        changes += [names for _, names in sorted(told.items())]
+    return changes
+
+
+def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Return the catalogue by natural keys, in an order that no id decides."""
+    found = {}
+    with database.read() as connection:
+        tasks = {row["id"]: row for row in connection.execute(select(tables.tasks)).mappings()}
+        recorded = {row["id"]: row for row in connection.execute(select(tables.recordings)).mappings()}
+        for table in (
+            tables.tasks,
+            tables.recordings,
+            tables.recording_streams,
+            tables.sightings,
+            tables.events,
+            tables.marks,
+        ):
+            plain = []
+            for row in connection.execute(select(table)).mappings():
+                kept = {name: value for name, value in row.items() if name not in _OURS}
+                if "task" in row:
+                    kept["run"] = tasks[row["task"]]["run"]
+                if row.get("recording") is not None:
+                    kept["locator"] = recorded[row["recording"]]["locator"]
+                    kept["of"] = recorded[row["recording"]]["room_id"] + recorded[row["recording"]]["task_id"]
+                plain.append(kept)
+            found[table.name] = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+    return found
+
+
+def wipe(database: Database) -> None:
+    with database.write() as connection:
+        for table in (
+            tables.tasks,
+            tables.recordings,
+            tables.recording_streams,
+            tables.sightings,
+            tables.events,
+            tables.marks,
+        ):
+            connection.execute(delete(table))
+
+
+@given(drawn=deliveries, data=st.data())
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_promise_4_any_order_duplication_and_partition_gives_equal_rows(
+    database: Database, drawn: list[Any], data: st.DataObject
+) -> None:
+    told = told_of(drawn)
+    wipe(database)
+    first = fold(database, [[delivery] for delivery in told])
+    expected = rows(database)
+
+    again = data.draw(st.permutations(told + data.draw(st.lists(st.sampled_from(told), max_size=4))))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(again)), max_size=3)))
+    parts = [again[start:end] for start, end in zip([0, *cuts], [*cuts, len(again)], strict=True)]
+    batches = [_without_doubles(part) for part in parts if part]
+    wipe(database)
+    second = fold(database, batches)
+
+    assert rows(database) == expected
+    for changes in (first, second):
+        born = [name for names in changes for name in names if name in {"recording.created", "recording.available"}]
+        created = len(expected["recordings"])
+        assert born.count("recording.created") == created
+        assert born.count("recording.available") == sum(r["state"] == "available" for r in expected["recordings"])
+
+
+def _without_doubles(part: Sequence[list[catalogue.Told]]) -> list[list[catalogue.Told]]:
+    """One batch holds a delivery once: the inbox has one row for it."""
+    return list({delivery[0].delivery.id: delivery for delivery in part}.values())
+
+
+def test_promise_4_folding_again_changes_nothing_and_tells_nothing(database: Database) -> None:
+    event = Event(
+        kind="recording.available",
+        word="FileCreated",
+        at=_START,
+        task=TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="t"),
+        recording=Recording(locator="oss:b/1", started_at=_START, ended_at=_START + _HOUR, available=True),
+    )
+    told = told_of([([event], _START, "http")])
+    assert fold(database, [told]) == [["recording.created", "recording.available"]]
+    with database.read() as connection:
+        before = connection.execute(select(tables.recordings)).mappings().all()
+    assert fold(database, [told]) == [[]]
+    with database.read() as connection:
+        assert connection.execute(select(tables.recordings)).mappings().all() == before
+
+
+def test_a_run_keeps_its_id_when_an_earlier_one_turns_up(database: Database) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
+    late, early = (Event(kind="task.started", word="Start", at=_START + hours * _HOUR, task=key) for hours in (24, 0))
+    fold(database, [told_of([([late], _START, "http")])])
+    with database.read() as connection:
+        first = connection.execute(select(tables.tasks)).mappings().one()
+    fold(database, [told_of([([early], _START, "http")])])
+    with database.read() as connection:
+        found = {row["run"]: row for row in connection.execute(select(tables.tasks)).mappings()}
+    assert found[2]["id"] == first["id"]
+    assert found[1]["started_at"] == _START
+
+
+def test_a_week_of_daily_runs_is_seven_tasks_with_their_own_files(database: Database) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
+    events = []
+    for day in range(7):
+        start = _START + day * 24 * _HOUR
+        file = Recording(locator=f"oss:b/{day}", started_at=start + 1000, ended_at=start + _HOUR, available=True)
+        events += [
+            Event(kind="task.stopped", word="Stop", at=start + _HOUR, task=key),
+            Event(kind="recording.available", word="File", at=start + _HOUR, task=key, recording=file),
+            Event(kind="task.started", word="Start", at=start, task=key),
+        ]
+    fold(database, [told_of([([event], _START, "http") for event in reversed(events)])])
+    with database.read() as connection:
+        tasks = connection.execute(select(tables.tasks).order_by(tables.tasks.c.run)).mappings().all()
+    assert [task["run"] for task in tasks] == [1, 2, 3, 4, 5, 6, 7]
+    assert {task["state"] for task in tasks} == {"stopped"}
+    assert {task["recording_count"] for task in tasks} == {1}
+    assert {task["recorded_ms"] for task in tasks} == {_HOUR - 1000}
+
+
+def test_recorded_time_counts_an_instant_once() -> None:
+    assert merge.covered_ms([(0, 10), (5, 15), (20, 30), (20, 25)]) == 25
+    assert merge.covered_ms([]) == 0
+    assert merge.covered_ms([(10, 5)]) == 0
+
+
+def test_every_field_of_a_recording_has_a_merge_rule() -> None:
+    told = {field.name for field in dataclasses.fields(Recording)} - {"locator"}
+    assert told <= set(merge.RULES)
+    derived = {"id", "task", "locator", "vendor", "app_id", "room_id", "type", "task_id", "updated_at"}
+    columns = {column.name for column in tables.recordings.columns} - derived
+    assert columns - {"sightings", "state"} == set(merge.RULES) - {"streams", "available"}
+
+
+@pytest.mark.parametrize("rule", sorted(set(merge.RULES.values()), key=lambda rule: rule.__name__))
+def test_every_merge_rule_says_what_it_takes(rule: Any) -> None:
+    assert rule.__doc__.startswith("Take")

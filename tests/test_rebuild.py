@@ -1,0 +1,151 @@
+"""Rebuilding: the catalogue is made again from the kept deliveries, with the same rows and ids."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from callbacks import file_created, incoming
+from conftest import TOKEN
+from sqlalchemy import delete, select, update
+
+from handlers import tables
+from handlers.processing import Processor
+from handlers.rebuild import rebuild
+from handlers.settings import load
+from handlers.vendors import VENDORS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from handlers.database import Database
+    from handlers.inbox import Inbox
+    from handlers.settings import Settings
+
+_CATALOGUE = (
+    tables.tasks,
+    tables.recordings,
+    tables.recording_streams,
+    tables.sightings,
+    tables.marks,
+    tables.events,
+)
+
+
+def snapshot(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of the catalogue, ids and times of writing included."""
+    with database.read() as connection:
+        return {
+            table.name: sorted(
+                (dict(row) for row in connection.execute(select(table)).mappings()),
+                key=lambda row: json.dumps(row, sort_keys=True, default=str),
+            )
+            for table in _CATALOGUE
+        }
+
+
+@pytest.fixture
+def filled(inbox: Inbox, database: Database, settings: Settings) -> Database:
+    """Return a database with some tasks, one of them seen twice, and something in quarantine."""
+    for number in range(40):
+        inbox.accept(incoming(file_created(number, TaskId=f"task-{number % 7}"), token=TOKEN))
+    inbox.accept(incoming(file_created(3, TaskId="task-3", MsgId="another", Duration=5), token=TOKEN))
+    inbox.accept(incoming(file_created(Event="RecordPaused"), token=TOKEN))
+    inbox.accept(incoming(b"garbage", token=TOKEN))
+    work(database, settings)
+    return database
+
+
+def work(database: Database, settings: Settings) -> None:
+    processor = Processor(database, settings, VENDORS)
+    while processor.process():
+        pass
+
+
+def test_promise_5_a_rebuild_gives_identical_rows(filled: Database, settings: Settings) -> None:
+    before = snapshot(filled)
+    assert len(before["recordings"]) == 40
+    report = rebuild(filled, settings, VENDORS)
+    assert snapshot(filled) == before
+    assert (report.deliveries, report.families, report.rows_changed) == (43, 7, 0)
+
+
+def test_promise_5_a_rebuild_mends_what_was_damaged_and_keeps_the_ids(filled: Database, settings: Settings) -> None:
+    before = snapshot(filled)
+    with filled.write() as connection:
+        connection.execute(update(tables.recordings).values(duration_ms=1, state="announced"))
+        connection.execute(update(tables.tasks).values(recording_count=99))
+    assert rebuild(filled, settings, VENDORS).rows_changed == 47
+    after = snapshot(filled)
+    for table in _CATALOGUE:
+        for row in (*before[table.name], *after[table.name]):
+            row.pop("updated_at", None)
+    assert after == before
+
+
+def test_promise_5_a_rebuild_from_nothing_finds_every_recording(filled: Database, settings: Settings) -> None:
+    before = {row["locator"] for row in snapshot(filled)["recordings"]}
+    with filled.write() as connection:
+        for table in _CATALOGUE:
+            connection.execute(delete(table))
+    rebuild(filled, settings, VENDORS)
+    assert {row["locator"] for row in snapshot(filled)["recordings"]} == before
+
+
+def test_promise_5_what_is_older_than_the_oldest_kept_delivery_is_the_base(
+    filled: Database, settings: Settings
+) -> None:
+    before = snapshot(filled)
+    with filled.write() as connection:
+        oldest = connection.execute(select(tables.deliveries.c.id).order_by(tables.deliveries.c.id).limit(20))
+        pruned = [row[0] for row in oldest]
+        connection.execute(delete(tables.deliveries).where(tables.deliveries.c.id.in_(pruned)))
+        connection.execute(delete(tables.inbox).where(tables.inbox.c.delivery.in_(pruned)))
+    rebuild(filled, settings, VENDORS)
+    assert snapshot(filled) == before
+
+
+def test_promise_5_a_rebuild_beside_a_live_server_loses_nothing(
+    filled: Database, inbox: Inbox, settings: Settings
+) -> None:
+    stop = threading.Event()
+    kept = []
+
+    def live() -> None:
+        number = 1000
+        while not stop.is_set():
+            inbox.accept(incoming(file_created(number, TaskId=f"task-{number % 7}"), token=TOKEN))
+            work(filled, settings)
+            kept.append(number)
+            number += 1
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    for _ in range(3):
+        rebuild(filled, settings, VENDORS)
+    stop.set()
+    thread.join()
+    found = snapshot(filled)
+    assert len(found["recordings"]) == 40 + len(kept)
+    assert sum(task["recording_count"] for task in found["tasks"]) == 40 + len(kept)
+    assert rebuild(filled, settings, VENDORS).rows_changed == 0
+
+
+def test_a_storage_found_in_the_settings_is_kept_until_it_is_asked_for_anew(
+    inbox: Inbox, database: Database, settings: Settings, environ: dict[str, str], tmp_path: Path
+) -> None:
+    url = "https://records.example.com/lessons/a.m3u8"
+    inbox.accept(incoming(file_created(1, Url=url), token=TOKEN))
+    work(database, settings)
+    with (tmp_path / "reelhook.toml").open("a") as file:
+        file.write('[storages.lessons]\nkind = "oss"\nregion = "cn-shanghai"\nbucket = "records"\n')
+    later = load(environ, vendors=tuple(VENDORS))
+
+    rebuild(database, later, VENDORS)
+    assert snapshot(database)["recordings"][0]["bucket"] is None
+    rebuild(database, later, VENDORS, resolve=True)
+    recording = snapshot(database)["recordings"][0]
+    assert (recording["storage"], recording["bucket"], recording["key"]) == ("oss", "records", "lessons/a.m3u8")
+    assert recording["locator"] == "url:records.example.com/lessons/a.m3u8"

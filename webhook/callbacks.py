@@ -1,0 +1,74 @@
+"""The HTTP door: what a vendor pushes comes in whole and raw, and leaves with an answer that is a promise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, request
+
+from handlers.clock import now_ms
+from handlers.errors import RefusedDelivery, UnknownAccount
+from handlers.events import Incoming
+from webhook.body import read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handlers.inbox import Inbox, Receipt
+    from handlers.refusals import Refusals
+    from handlers.settings import Settings
+    from handlers.vendor import Vendor
+    from webhook.figures import Figures
+
+
+def callbacks_blueprint(
+    settings: Settings,
+    vendors: Mapping[str, Vendor],
+    inbox: Inbox,
+    refusals: Refusals,
+    figures: Figures,
+) -> Blueprint:
+    """Return the doors at which vendors push."""
+    blueprint = Blueprint("callbacks", __name__)
+
+    @blueprint.post("/callbacks/<vendor>/<account>")
+    def receive(vendor: str, account: str) -> dict[str, str | int]:
+        """Keep one callback and answer for it."""
+        incoming = _incoming(vendor, account)
+        try:
+            incoming = replace(incoming, body=read_body(request.environ, settings.max_body))
+            receipt = inbox.accept(incoming)
+        except RefusedDelivery as exc:
+            if isinstance(exc, UnknownAccount) or settings.account(vendor, account) is None:
+                # What a stranger writes into a URL becomes no name in our figures and budgets.
+                incoming = replace(incoming, vendor="", account="", body=b"")
+            figures.count_refusal(incoming, exc)
+            refusals.record(incoming, exc)
+            raise
+        figures.count_acceptance(incoming, receipt)
+        request.environ["reelhook.delivery"] = receipt.accepted.delivery
+        return dict(vendors[vendor].answer) | _answer(receipt)
+
+    return blueprint
+
+
+def _incoming(vendor: str, account: str) -> Incoming:
+    return Incoming(
+        vendor=vendor,
+        account=account,
+        door="http",
+        received_at=now_ms(),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=b"",
+        token=request.args.get("token"),
+    )
+
+
+def _answer(receipt: Receipt) -> dict[str, str | int]:
+    accepted = receipt.accepted
+    if accepted.is_repeat:
+        return {"status": "repeat", "delivery": accepted.delivery}
+    if accepted.quarantined is not None:
+        return {"status": "quarantined", "delivery": accepted.delivery, "reason": accepted.quarantined}
+    return {"status": "kept", "delivery": accepted.delivery}

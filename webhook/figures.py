@@ -1,0 +1,140 @@
+"""Which figures /metrics shows: the web processes' own, and what the database knows of all workers."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from handlers import meters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+
+    from handlers.backlog import Backlog
+    from handlers.errors import RefusedDelivery
+    from handlers.events import Incoming
+    from handlers.inbox import Receipt
+    from handlers.observation import Observation
+
+
+class Figures:
+    """What one web process counts; where several run, prometheus_client adds them up through files."""
+
+    def __init__(self) -> None:
+        """Start at zero; PROMETHEUS_MULTIPROC_DIR must be set by now where several processes shall be one."""
+        self._own = CollectorRegistry()
+        account = ("vendor", "account")
+        self._accepted = self._counter("accepted", "Deliveries kept for the first time.", account)
+        self._repeated = self._counter("repeated", "Deliveries that had been kept before.", account)
+        self._quarantined = self._counter("quarantined_at_door", "Deliveries kept, but plainly unreadable.", account)
+        self._spooled = self._counter("spooled", "Deliveries kept in the spool, the database being away.", account)
+        self._refused = self._counter("refused", "Deliveries turned away.", (*account, "reason"))
+        self._last_match = Gauge(
+            "reelhook_secret_last_match_timestamp_seconds",
+            "When each secret of an account last matched; the first of a list is 1.",
+            (*account, "secret"),
+            registry=self._own,
+            multiprocess_mode="max",
+        )
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"reelhook_deliveries_{name}", text, labels, registry=self._own)
+
+    def count_acceptance(self, incoming: Incoming, receipt: Receipt) -> None:
+        """Count a delivery that is answered with success."""
+        account = (incoming.vendor, incoming.account)
+        accepted = receipt.accepted
+        (self._repeated if accepted.is_repeat else self._accepted).labels(*account).inc()
+        if accepted.quarantined is not None:
+            self._quarantined.labels(*account).inc()
+        if accepted.is_spooled:
+            self._spooled.labels(*account).inc()
+        self._last_match.labels(*account, str(receipt.verified.secret + 1)).set(incoming.received_at / 1000)
+
+    def count_refusal(self, incoming: Incoming, refused: RefusedDelivery) -> None:
+        """Count a delivery that is turned away."""
+        self._refused.labels(incoming.vendor, incoming.account, refused.reason).inc()
+
+    def render(self, observation: Observation) -> bytes:
+        """Return the exposition text."""
+        registry = CollectorRegistry()
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the package leaves it without annotations
+        else:
+            registry = self._own
+        return generate_latest(registry) + generate_latest(_observed(observation))
+
+
+def _observed(observation: Observation) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_FromDatabase(observation))
+    return registry
+
+
+@dataclass(frozen=True)
+class _FromDatabase(Collector):
+    """The figures that do not belong to a web process."""
+
+    observation: Observation
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what can be known; what the database would have to say is left out while it is away."""
+        seen = self.observation
+        yield _gauge("reelhook_database_up", "1 if the database answers.", int(seen.backlog is not None))
+        if seen.spool is not None:
+            waiting, refused = seen.spool
+            yield _gauge("reelhook_spool_waiting", "Deliveries in the spool that wait for the database.", waiting)
+            yield _gauge("reelhook_spool_refused", "Deliveries in the spool that the database refuses.", refused)
+        if seen.backlog is not None:
+            yield from _backlog(seen.backlog)
+        yield from _counted(seen.totals)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _backlog(backlog: Backlog) -> Iterator[Metric]:
+    yield _gauge("reelhook_inbox_waiting", "Kept deliveries that no worker has processed yet.", backlog.waiting)
+    yield _gauge("reelhook_inbox_quarantined", "Deliveries in quarantine.", backlog.quarantined)
+    yield _gauge(
+        "reelhook_inbox_oldest_waiting_seconds", "Age of the oldest waiting delivery.", backlog.oldest_waiting_ms / 1000
+    )
+
+
+def _counted(totals: Iterable[tuple[str, str, int]]) -> Iterator[Metric]:
+    """Yield what the workers counted."""
+    by_name: dict[str, dict[str, int]] = defaultdict(dict)
+    for name, label, value in totals:
+        by_name[name][label] = value
+    for name, label, text in (
+        (meters.PROCESSED, "account", "Deliveries that a worker folded into the catalogue."),
+        (meters.QUARANTINED, "account", "Deliveries that a worker put into quarantine."),
+        (meters.EVENTS, "kind", "Events folded, by kind; unknown are the vendors' words that we don't know."),
+    ):
+        prefix = "reelhook_events" if name == meters.EVENTS else f"reelhook_deliveries_{name}"
+        family = CounterMetricFamily(prefix, text, labels=[label])
+        for value_of, value in sorted(by_name[name].items()):
+            family.add_metric([value_of], value)
+        yield family
+    delays = by_name[meters.DELAY]
+    buckets = []
+    count = 0
+    for bound in (*(f"{bound:g}" for bound in meters.DELAY_BOUNDS), "+Inf"):
+        count += delays.get(bound, 0)
+        buckets.append((bound, count))
+    total = sum(by_name[meters.DELAY_SUM_MS].values()) / 1000
+    histogram = HistogramMetricFamily(
+        "reelhook_ack_to_catalogue_seconds", "From the answered callback to its row in the catalogue."
+    )
+    histogram.add_metric([], buckets=buckets, sum_value=total)
+    yield histogram
