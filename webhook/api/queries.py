@@ -1,0 +1,234 @@
+"""What can be asked: the parameters of each list, and the bodies of what changes many rows at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+
+from handlers import filters
+from handlers.errors import WrongRequest
+from handlers.filters import DEFAULT_LIMIT, MOST, Filters, Page
+from handlers.moments import RFC_3339, from_text
+
+_TEXT = r"^[^\u0000]+$"
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or re.search("[\0\ud800-\udfff]", value):
+        raise ValueError("expected text that is not empty and holds no NUL")
+    return value
+
+
+def _moment(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("expected an RFC 3339 time with an offset, such as 2020-09-02T10:23:54Z")  # noqa: TRY004 - pydantic collects ValueError only
+    return from_text(value)
+
+
+def _limit(value: object) -> int:
+    if not isinstance(value, str) or not _WHOLE.fullmatch(value) or not 1 <= int(value) <= MOST:
+        raise ValueError(f"expected a whole number from 1 to {MOST}")
+    return int(value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, str) or value not in _BOOLEANS:
+        raise ValueError("expected true or false")
+    return _BOOLEANS[value]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _many(description: str, example: str) -> Any:  # noqa: ANN401 - what pydantic.Field returns
+    return Field(default=(), description=description, json_schema_extra={"example": [example]})
+
+
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "pattern": _TEXT})]
+Texts = tuple[Text, ...]
+Moment = Annotated[
+    int | None,
+    BeforeValidator(_moment),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "pattern": RFC_3339, "example": "2020-09-02T10:23:54+08:00"}
+    ),
+    Field(json_schema_extra=_without_default),
+]
+Prefix = Annotated[
+    str | None,
+    BeforeValidator(_text),
+    WithJsonSchema({"type": "string", "pattern": _TEXT, "example": "lesson-2020"}),
+    Field(json_schema_extra=_without_default),
+]
+Types = tuple[Literal["record", "segment", "push"], ...]
+Doors = tuple[Literal["http", "mns", "mns-topic", "sqs", "api", "sweep", "import"], ...]
+
+
+class Asked(BaseModel):
+    """Parameters of a request: a name that is not among them is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def filters(self) -> Filters:
+        """Return the filters among the parameters."""
+        names = set(Filters.__dataclass_fields__)
+        return Filters(**{name: value for name, value in self if name in names})
+
+
+class Paged(Asked):
+    """What every list can be asked for."""
+
+    kind: ClassVar[str]
+
+    limit: Annotated[
+        int,
+        BeforeValidator(_limit),
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}),
+    ] = Field(default=DEFAULT_LIMIT, description="How many items the page holds at the most.")
+    cursor: Annotated[
+        str | None,
+        BeforeValidator(_text),
+        WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+        Field(json_schema_extra=_without_default),
+    ] = Field(default=None, description="The `next` of an earlier answer, unchanged: the page goes on after it.")
+    total: Annotated[bool, BeforeValidator(_boolean), WithJsonSchema({"type": "boolean", "default": False})] = Field(
+        default=False, description="Count the matching rows too, up to 10000."
+    )
+
+    @field_validator("cursor")
+    @classmethod
+    def _of_this_kind(cls, cursor: str | None) -> str | None:
+        try:
+            filters.from_cursor(cls.kind, Page(cursor=cursor))
+        except WrongRequest as exc:
+            raise ValueError(exc.wrong["cursor"]) from exc
+        return cursor
+
+    def page(self) -> Page:
+        """Return which page is wanted."""
+        return Page(limit=self.limit, cursor=self.cursor)
+
+
+class Named(Asked):
+    """Filters by what deliveries and what they tell of have in common."""
+
+    vendor: Texts = Field(default=(), description="The vendor's name, as in its callback URL.")
+    account: Texts = _many("The account's name, as in reelhook.toml.", "lessons")
+
+
+class InTask(Named):
+    """Filters by the vendor's names of a task."""
+
+    app_id: Texts = _many("The vendor's id of the application.", "9q1x")
+    business_id: Texts = _many("The vendor's business id, where it has one.", "school-1")
+    room_id: Texts = _many("The room, in some vendors' words the channel.", "record-004")
+    task_id: Texts = _many("The vendor's id of the task.", "task-005")
+    type: Types = Field(default=(), description="The kind of the task.")
+    started_after: Moment = Field(default=None, description="Began at this time or later.")
+    started_before: Moment = Field(default=None, description="Began before this time.")
+    updated_after: Moment = Field(default=None, description="Changed in the catalogue at this time or later.")
+    q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
+
+
+class Received(Asked):
+    """Filters by when something came in."""
+
+    received_after: Moment = Field(
+        default=None, description="Came (a recording: was first heard of) at this time or later."
+    )
+    received_before: Moment = Field(
+        default=None, description="Came (a recording: was first heard of) before this time."
+    )
+
+
+class RecordingsQuery(Paged, InTask, Received):
+    """Parameters of the list of recordings."""
+
+    kind = filters.RECORDINGS
+
+    user_id: Texts = _many("Somebody whose picture or sound is in the file.", "teacher-1")
+    format: Texts = _many("The file's format, in lower case.", "m3u8")
+    state: tuple[Literal["announced", "available", "verified", "missing", "mismatch"], ...] = Field(
+        default=(), description="How much is known of the file."
+    )
+    door: Doors = Field(default=(), description="A way by which any of its deliveries came in.")
+
+
+class TasksQuery(Paged, InTask):
+    """Parameters of the list of tasks."""
+
+    kind = filters.TASKS
+
+    state: tuple[Literal["unknown", "running", "stopped", "failed"], ...] = Field(
+        default=(), description="How far the task has come."
+    )
+
+
+class DeliveryFilters(Named, Received):
+    """Filters of deliveries."""
+
+    door: Doors = Field(default=(), description="The way by which it came in.")
+    state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(
+        default=(), description="How far its processing has come."
+    )
+    reason: Texts = _many("What the reason of its quarantine begins with.", "app id")
+
+
+class DeliveriesQuery(Paged, DeliveryFilters):
+    """Parameters of the list of deliveries."""
+
+    kind = filters.DELIVERIES
+
+
+class RefusalFilters(Named, Received):
+    """Filters of refusals."""
+
+    door: Doors = Field(default=(), description="The way by which it came.")
+    reason: Texts = _many("The word for why it was turned away.", "bad_token")
+
+
+class RefusalsQuery(Paged, RefusalFilters):
+    """Parameters of the list of refusals."""
+
+    kind = filters.REFUSALS
+
+
+class Change(Asked):
+    """What every bulk change can be asked for."""
+
+    preview: Annotated[bool, Field(strict=True)] = Field(
+        default=False, description="Only count what would be changed, up to 10000."
+    )
+
+
+class ReplayBody(Change, DeliveryFilters):
+    """Which deliveries are to be processed once more; without a state the quarantined ones."""
+
+    state: tuple[Literal["processed", "quarantined"], ...] = Field(
+        default=(), description="How far its processing has come; without it, quarantined."
+    )
+
+
+class ReleaseBody(Change, RefusalFilters):
+    """Which refusals are to be kept after all."""
+
+
+class Nothing(Asked):
+    """No parameters at all."""
+
+
+class Id(BaseModel):
+    """The row that is meant."""
+
+    id: str = Field(description="The item's id.", json_schema_extra={"example": "rec_01jf3q4m5n6p7r8s9t0v1w2x3y"})
+
+
+#: kind of row -> the parameters of its list
+LISTS: dict[str, type[Paged]] = {
+    query.kind: query for query in (RecordingsQuery, TasksQuery, DeliveriesQuery, RefusalsQuery)
+}
