@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 #: what differs between two orders of the same deliveries: our ids, when we wrote, and which event told a change
 _OURS = {"id", "task", "recording", "updated_at", "changes"}
+_PAGE = (Path(__file__).parent.parent / "docs" / "catalogue.md").read_text()
 _START, _HOUR = 1_600_000_000_000, 3_600_000
 
 streams = st.builds(Stream, user_id=st.sampled_from("uvw"), source=st.sampled_from(["camera", "screen", None]))
@@ -239,3 +242,9 @@ def test_every_field_of_a_recording_has_a_merge_rule() -> None:
 @pytest.mark.parametrize("rule", sorted(set(merge.RULES.values()), key=lambda rule: rule.__name__))
 def test_every_merge_rule_says_what_it_takes(rule: Any) -> None:
     assert rule.__doc__.startswith("Take")
+    assert f"*{rule.__name__.capitalize()}*" in _PAGE or f"*{rule.__name__}*" in _PAGE
+
+
+def test_the_page_on_the_catalogue_has_the_table_of_merge_rules_as_it_is() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|$", _PAGE, flags=re.MULTILINE))
+    assert told == {field: rule.__name__ for field, rule in merge.RULES.items()}
