@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, str] = {
     "tasks": "lists",
     "deliveries": "lists",
     "refusals": "lists",
+    "replay": "replaying",
+    "release": "replaying",
+    "rebuild": "rebuilding",
+    "doctor": "doctor",
 }
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2

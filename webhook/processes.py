@@ -24,7 +24,7 @@ from webhook.logs import configure_logging
 from webhook.metrics_folder import VARIABLE, make_metrics_folder
 from webhook.server import ReelhookServer, gunicorn_options
 from webhook.supervisor import Child, supervise
-from webhook.welcome import start_lines
+from webhook.welcome import account_lines, start_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def serve(host: str | None) -> int:
 
 def web(host: str | None, *, only: str | None) -> None:
     """Run the web server until SIGTERM or SIGINT, and end the process."""
-    settings = _begin()
+    settings = _begin_alone()
     _prepare(settings)
     # Before anything imports prometheus_client, which looks for it once.
     os.environ[VARIABLE] = str(make_metrics_folder(settings.data))
@@ -82,7 +82,7 @@ def web(host: str | None, *, only: str | None) -> None:
 def work() -> None:
     """Run one worker until SIGTERM or SIGINT; it waits for a database that is away."""
     stop = _stop_signal()
-    settings = _begin()
+    settings = _begin_alone()
     database = Database(settings.database_url)
     try:
         _wait_for_tables(database, settings, stop)
@@ -94,7 +94,7 @@ def work() -> None:
 def poll() -> None:
     """Wait until SIGTERM or SIGINT where no queue is configured; raise SettingsError where one is."""
     stop = _stop_signal()
-    settings = _begin()
+    settings = _begin_alone()
     if settings.queues:
         raise SettingsError([_not_polled(settings)])
     log.info("no [queues.NAME] is configured: there is nothing to poll, waiting for SIGTERM")
@@ -105,6 +105,15 @@ def _begin(environ: dict[str, str] | None = None) -> Settings:
     settings = load_settings(environ, create=True)
     configure_logging(settings.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    return settings
+
+
+def _begin_alone() -> Settings:
+    """Begin without `serve`; whoever makes the secrets shows them, once."""
+    settings = _begin()
+    if settings.generated:
+        click.echo("This first start made these secrets; `reelhook accounts` shows them again:\n")
+        click.echo("\n".join(account_lines(settings)))
     return settings
 
 

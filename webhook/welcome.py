@@ -20,7 +20,8 @@ _GENERATED = "secrets.json:"
 def start_lines(settings: Settings, *, host: str) -> Iterator[str]:
     """Return what `serve` prints before it starts; secrets only if this very start made them."""
     local = local_url(settings, host)
-    yield f"Reelhook listens on {local} (data in {settings.data}, database {settings.shown_database_url})."
+    yield f"Reelhook starts, and will listen on {local} in a moment."
+    yield f"Data in {settings.data}, database {settings.shown_database_url}."
     yield ""
     if settings.generated:
         yield "This first start made these secrets; they are shown once, and by `reelhook accounts`:"

@@ -66,7 +66,9 @@ def _group(noun: Noun) -> click.Group:
     """Return the commands of one noun."""
     group = click.Group(noun.many, help=f"{noun.help} Times are UTC.")
 
-    @group.command("list", help=f"List {noun.many}, newest first.")
+    @group.command(
+        "list", help=f"List {noun.many}, newest first. A filter given several times means any of its values."
+    )
     @filter_options(noun.many)
     @click.option(
         "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True, help="Rows at the most."

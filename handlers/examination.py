@@ -1,0 +1,109 @@
+"""What the doctor looks at, in order: settings, machine, database, spool, and whether anybody works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handlers.clock import now_ms
+from handlers.database import Database
+from handlers.durability import examine_database
+from handlers.errors import DatabaseAway, SettingsError
+from handlers.exposure import examine_exposure
+from handlers.findings import Finding, fail, ok, warn
+from handlers.observation import observe
+from handlers.premises import examine_clock, examine_folder
+from handlers.settings import load
+from handlers.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from handlers.backlog import Backlog
+    from handlers.settings import Settings
+
+#: milliseconds after which a waiting delivery means that nobody works
+_LATE_MS = 60_000
+
+
+def examine(environ: Mapping[str, str], vendors: Sequence[str]) -> Iterator[Finding]:
+    """Look at everything; what can't be looked at is a finding too. Nothing is made or changed."""
+    try:
+        settings = load(environ, vendors=vendors, create=False)
+    except SettingsError as exc:
+        for problem in exc.problems:
+            yield fail("settings", problem, "see docs/configuration.md")
+        return
+    yield from examine_exposure(settings, environ)
+    yield from examine_clock()
+    yield from examine_folder(settings.data, name="REELHOOK_DATA", holds_sqlite=True)
+    if settings.spool is not None and settings.spool.parent != settings.data:
+        yield from examine_folder(settings.spool.parent, name="REELHOOK_SPOOL", holds_sqlite=True)
+    database = Database(settings.database_url, pool_size=1)
+    spool = None if settings.spool is None else Spool(settings.spool)
+    try:
+        found = examine_database(database, settings.shown_database_url)
+        yield from found
+        yield from _spool(settings, spool)
+        if any(one.check == "migrations" and one.level == "ok" for one in found):
+            yield from _work(database)
+    finally:
+        database.close()
+        if spool is not None:
+            spool.close()
+
+
+def retry_spool(settings: Settings) -> int:
+    """Put what the database refused back in the spool's line; return how many. Raises DatabaseAway if it can't."""
+    if settings.spool is None or not settings.spool.exists():
+        return 0
+    spool = Spool(settings.spool)
+    try:
+        return spool.retry()
+    finally:
+        spool.close()
+
+
+def _spool(settings: Settings, spool: Spool | None) -> Iterator[Finding]:
+    if spool is None:
+        if settings.on_server:
+            does = "unset REELHOOK_SPOOL, or set it to a file on a local disk"
+            yield warn("spool", "the spool is off: while the database is away, callbacks get 503 and may be lost", does)
+        else:
+            yield ok("spool", "the spool is off")
+        return
+    try:
+        waiting, refused = spool.depth()
+    except DatabaseAway as exc:
+        yield fail("spool", f"{spool.path}: {exc}", "let the user that runs Reelhook read and write it")
+        return
+    if waiting:
+        does = "it drains by itself while `reelhook web` or `serve` runs and the database answers"
+        yield warn("spool", f"{waiting} deliveries wait in {spool.path} for the database", does)
+    else:
+        yield ok("spool", f"nothing waits in {spool.path}")
+    if refused:
+        does = "see the log for the reason; once it is mended: reelhook doctor --retry-spool"
+        yield warn("spool.refused", f"the database refused {refused} deliveries that {spool.path} holds", does)
+
+
+def _work(database: Database) -> Iterator[Finding]:
+    backlog = observe(database, None, now=now_ms()).backlog
+    if backlog is None:
+        yield fail("worker", "the database went away meanwhile", "run this again")
+        return
+    yield _waiting(backlog)
+    if backlog.quarantined:
+        does = "`reelhook deliveries list --state quarantined` tells why; mend the cause, then `reelhook replay`"
+        yield warn("quarantine", f"{backlog.quarantined} deliveries are in quarantine", does)
+    else:
+        yield ok("quarantine", "no delivery is in quarantine")
+
+
+def _waiting(backlog: Backlog) -> Finding:
+    if not backlog.waiting:
+        return ok("worker", "no delivery waits for a worker")
+    age = backlog.oldest_waiting_ms
+    says = f"{backlog.waiting} deliveries wait for a worker, the oldest for {age / 1000:.0f} s"
+    if age <= _LATE_MS:
+        return ok("worker", says)
+    return fail("worker", says, "start `reelhook work` (or `serve`); if one runs, see its log")
