@@ -9,12 +9,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import aliased
 
 from handlers import items, tables
-from handlers.conditions import TABLES, conditions
-from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page, from_cursor, to_cursor
+from handlers.conditions import TABLES, by_state, conditions
+from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page, check, from_cursor, to_cursor
+from handlers.narrowing import Road, road
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -110,9 +111,10 @@ def export_recordings(database: Database, filters: Filters, *, chunk: int = MOST
         page = Page(limit=chunk, cursor=listing.next)
 
 
-def matching(kind: str, filters: Filters) -> Select[str]:
-    """Return the query for the ids of the rows that the filters let through."""
-    return select(_id(kind, filters)).select_from(_source(kind, filters)).where(*conditions(kind, filters))
+def matching(kind: str, filters: Filters, *, from_newest: bool = False) -> Select[str]:
+    """Return the query for the ids of the rows that the filters let through; see conditions() for `from_newest`."""
+    wanted = conditions(kind, filters, from_newest=from_newest)
+    return select(_id(kind, filters)).select_from(_source(kind, filters)).where(*wanted)
 
 
 def _listing(
@@ -131,11 +133,15 @@ def _listing(
 def _rows(connection: Connection, kind: str, filters: Filters, page: Page) -> list[Row]:
     """Return one row more than the page holds, if there is one."""
     key = _id(kind, filters)
-    query = matching(kind, filters).order_by(key.desc()).limit(page.limit + 1)
     last = from_cursor(kind, page)
+    check(kind, filters)
+    chosen_road = road(connection, kind, filters)
+    query = matching(kind, filters, from_newest=chosen_road is Road.NEWEST)
     if last is not None:
         query = query.where(key < last)
-    chosen = query.subquery("chosen")
+    # An expression has no index, so the planner can't follow the order of the ids through rows that don't match.
+    order = key.concat(literal("")) if chosen_road is Road.FEW else key
+    chosen = query.order_by(order.desc()).limit(page.limit + 1).subquery("chosen")
     return _fetch(connection, kind, chosen, chosen.c[0], heavy=False)
 
 
@@ -160,7 +166,7 @@ def _fetch(connection: Connection, kind: str, chosen: FromClause, key: ColumnEle
 
 def _id(kind: str, filters: Filters) -> ColumnElement[str]:
     """Return the column that holds the id; the inbox's where its indexes by state shall serve."""
-    return tables.inbox.c.delivery if kind == DELIVERIES and filters.state else TABLES[kind].c.id
+    return tables.inbox.c.delivery if by_state(kind, filters) else TABLES[kind].c.id
 
 
 def _source(kind: str, filters: Filters) -> FromClause:

@@ -97,7 +97,9 @@ def _finished(told: dict[str, Any]) -> dict[str, Any]:
     schemas = list(document["components"]["schemas"].values())
     for path in document["paths"].values():
         for operation in path.values():
-            schemas += [parameter["schema"] for parameter in operation.get("parameters", ())]
+            for parameter in operation.get("parameters", ()):
+                parameter.pop("example", None)  # the page would fill it in as if it were asked for
+                schemas.append(parameter["schema"])
     for schema in schemas:
         _list_examples(schema)
     return document
