@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -46,19 +47,21 @@ def current(database: Database) -> str | None:
 
 def newest() -> str:
     """Return the revision that this version of Reelhook needs."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return _known()[0]
 
 
-def is_ready(database: Database) -> bool:
+def is_ready(connection: Connection) -> bool:
     """Tell whether the database has what this version needs; a newer version's tables do as well."""
-    revision = current(database)
+    revision = _current(connection)
     return revision == newest() or _is_newer(revision)
 
 
 def require(database: Database) -> None:
     """Raise SettingsError where migrations are missing, saying how to apply them."""
-    if not is_ready(database):
-        at = current(database) or "empty"
+    with database.read() as connection:
+        ready, revision = is_ready(connection), _current(connection)
+    if not ready:
+        at = revision or "empty"
         raise SettingsError(
             [f"the database is at revision {at}, this version needs {newest()}: run `reelhook migrate`"]
         )
@@ -66,8 +69,13 @@ def require(database: Database) -> None:
 
 def _is_newer(revision: str | None) -> bool:
     """Tell a revision that this version does not know: a later version ran here and left it usable."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return revision is not None and revision not in known
+    return revision is not None and revision not in _known()
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """Return every revision of this version, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def _current(connection: Connection) -> str | None:

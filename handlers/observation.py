@@ -1,8 +1,16 @@
-"""What can be told of a running Reelhook from the outside: its database, its migrations, its spool, its backlog."""
+"""What can be told of a running Reelhook from the outside: its database, its migrations, its spool, its backlog.
+
+Who asks for health asks again and again, with little patience, and most of all while the database is silent. So one
+background look at a time is taken, however many ask, and nobody waits for it longer than a moment.
+"""
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,20 +21,26 @@ from handlers.errors import DatabaseAway
 from handlers.migrate import is_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handlers.database import Database
     from handlers.spool import Spool
 
-#: seconds that a look may take: who asks for health must get an answer while the database is silent
-PATIENCE = 2.0
+_log = logging.getLogger(__name__)
+
+#: seconds that the database may take for a look
+_PATIENCE = 3.0
+#: seconds that somebody who asks waits for it: probes give up after one
+_MOMENT = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
     """One look."""
 
-    #: None while the database is away
+    #: None while the database does not answer
     backlog: Backlog | None
-    #: None while the database is away
+    #: None while the database does not answer
     is_migrated: bool | None
     #: deliveries that wait and that the database refuses; None if there is no spool, or it can't be read
     spool: tuple[int, int] | None
@@ -34,18 +48,41 @@ class Observation:
     totals: tuple[tuple[str, str, int], ...] = ()
 
 
+class Observer:
+    """Who looks, for all who ask in one process."""
+
+    def __init__(self, database: Database, spool: Spool | None, clock: Callable[[], int]) -> None:
+        """Take what is looked at; the clock gives milliseconds UTC."""
+        self._database = database
+        self._spool = spool
+        self._clock = clock
+        self._lock = Lock()
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="observer")
+        self._look: Future[Observation] | None = None
+
+    def look(self) -> Observation:
+        """Return a look that was finished just now; what the database has to say is missing if it takes too long."""
+        with self._lock:
+            if self._look is None or self._look.done():
+                self._look = self._threads.submit(observe, self._database, self._spool, now=self._clock())
+            look = self._look
+        try:
+            return look.result(timeout=_MOMENT)
+        except Late:
+            return Observation(backlog=None, is_migrated=None, spool=_depth(self._spool))
+
+
 def observe(database: Database, spool: Spool | None, *, now: int) -> Observation:
-    """Look at everything, within a few seconds, whatever is broken; `now` in milliseconds UTC."""
+    """Take one look, within a few seconds, whatever is broken; `now` in milliseconds UTC."""
     depth = _depth(spool)
     try:
-        migrated = is_ready(database)
-        with database.read(patience=PATIENCE) as connection:
-            seen = backlog(connection, now=now)
-            totals = tuple(meters.totals(connection))
-    except DatabaseAway:
+        with database.read(patience=_PATIENCE) as connection:
+            migrated = is_ready(connection)
+            seen = backlog(connection, now=now) if migrated else None
+            totals = tuple(meters.totals(connection)) if migrated else ()
+    except (DatabaseAway, SQLAlchemyError) as exc:
+        _log.info("the database could not be looked at: %s", exc)
         return Observation(backlog=None, is_migrated=None, spool=depth)
-    except SQLAlchemyError:  # the tables aren't there
-        return Observation(backlog=None, is_migrated=False, spool=depth)
     return Observation(backlog=seen, is_migrated=migrated, spool=depth, totals=totals)
 
 

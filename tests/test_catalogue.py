@@ -239,12 +239,13 @@ def test_every_field_of_a_recording_has_a_merge_rule() -> None:
     assert columns - {"sightings", "state"} == set(merge.RULES) - {"streams", "available"}
 
 
-@pytest.mark.parametrize("rule", sorted(set(merge.RULES.values()), key=lambda rule: rule.__name__))
+@pytest.mark.parametrize("rule", [merge.latest, merge.least, merge.greatest, merge.union, merge.overlay])
 def test_every_merge_rule_says_what_it_takes(rule: Any) -> None:
+    assert rule in merge.RULES.values()
     assert rule.__doc__.startswith("Take")
     assert f"*{rule.__name__.capitalize()}*" in _PAGE or f"*{rule.__name__}*" in _PAGE
 
 
 def test_the_page_on_the_catalogue_has_the_table_of_merge_rules_as_it_is() -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|$", _PAGE, flags=re.MULTILINE))
-    assert told == {field: rule.__name__ for field, rule in merge.RULES.items()}
+    assert told == {field: getattr(rule, "__name__", "") for field, rule in merge.RULES.items()}

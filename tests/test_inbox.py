@@ -64,7 +64,7 @@ def test_a_kept_delivery_becomes_a_recording(inbox: Inbox, database: Database, s
         recording = connection.execute(select(tables.recordings)).mappings().one()
         task = connection.execute(select(tables.tasks)).mappings().one()
         counted = select(tables.inbox.c.state, func.count()).group_by(tables.inbox.c.state)
-        states = dict(connection.execute(counted).all())
+        states = {row[0]: row[1] for row in connection.execute(counted)}
     assert recording["bucket"] == "rtc-record"
     assert recording["region"] == "cn-shanghai"
     assert recording["duration_ms"] == 1_792_257

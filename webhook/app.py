@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 from typing import TYPE_CHECKING
 
+from handlers.clock import now_ms
 from handlers.database import Database
 from handlers.inbox import Inbox
 from handlers.keeper import Keeper
+from handlers.observation import Observer
 from handlers.refusals import Refusals
 from handlers.spool import Spool
 from handlers.vendors import VENDORS
@@ -15,6 +17,7 @@ from webhook.api import new_app, register_api
 from webhook.callbacks import callbacks_blueprint
 from webhook.figures import Figures
 from webhook.health import health_blueprint
+from webhook.places import bound_questions
 from webhook.problems import register_problems
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def create_app(settings: Settings, *, only: str | None = None) -> Flask:
     """
     app = new_app()
     register_problems(app)
+    bound_questions(app)
     database = Database(settings.database_url)
     spool = Spool(settings.spool) if settings.spool is not None else None
     figures = Figures()
@@ -40,7 +44,8 @@ def create_app(settings: Settings, *, only: str | None = None) -> Flask:
         _open_doors(app, settings, database, spool, figures)
     if only in {None, "api"}:
         register_api(app, settings, database)
-    app.register_blueprint(health_blueprint(database, spool, figures, takes_callbacks=only != "api"))
+    observer = Observer(database, spool, now_ms)
+    app.register_blueprint(health_blueprint(observer, figures, takes_callbacks=only != "api"))
     atexit.register(database.close)
     return app
 

@@ -89,7 +89,7 @@ class _FromDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield what can be known; what the database would have to say is left out while it is away."""
         seen = self.observation
-        yield _gauge("reelhook_database_up", "1 if the database answers.", int(seen.backlog is not None))
+        yield _gauge("reelhook_database_up", "1 if the database answers.", int(seen.is_migrated is not None))
         if seen.spool is not None:
             waiting, refused = seen.spool
             yield _gauge("reelhook_spool_waiting", "Deliveries in the spool that wait for the database.", waiting)

@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from handlers.clock import now_ms
-from handlers.observation import Observation, observe
-
 if TYPE_CHECKING:
-    from handlers.database import Database
-    from handlers.spool import Spool
+    from handlers.observation import Observation, Observer
     from webhook.figures import Figures
 
 
-def health_blueprint(database: Database, spool: Spool | None, figures: Figures, *, takes_callbacks: bool) -> Blueprint:
+def health_blueprint(observer: Observer, figures: Figures, *, takes_callbacks: bool) -> Blueprint:
     """Return the health pages; they need no token, so they name no account but in the figures."""
     blueprint = Blueprint("health", __name__)
 
@@ -28,14 +24,14 @@ def health_blueprint(database: Database, spool: Spool | None, figures: Figures, 
     @blueprint.get("/readyz")
     def readyz() -> tuple[dict[str, Any], int]:
         """Say whether requests should be sent here."""
-        seen = observe(database, spool, now=now_ms())
+        seen = observer.look()
         is_ready = _is_ready(seen, takes_callbacks=takes_callbacks)
         return {"status": _word(seen, is_ready=is_ready), **_checks(seen)}, 200 if is_ready else 503
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
         """Show the figures in Prometheus's text format."""
-        text = figures.render(observe(database, spool, now=now_ms()))
+        text = figures.render(observer.look())
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
@@ -43,23 +39,23 @@ def health_blueprint(database: Database, spool: Spool | None, figures: Figures, 
 
 def _is_ready(seen: Observation, *, takes_callbacks: bool) -> bool:
     """Tell readiness: where callbacks come in, a spool is enough, or a balancer would turn vendors away."""
-    if seen.backlog is None:
+    if seen.is_migrated is None:
         return takes_callbacks and seen.spool is not None
-    return bool(seen.is_migrated)
+    return seen.is_migrated
 
 
 def _word(seen: Observation, *, is_ready: bool) -> str:
     if not is_ready:
         return "not ready"
-    return "ready" if seen.backlog is not None else "spooling"
+    return "spooling" if seen.is_migrated is None else "ready"
 
 
 def _checks(seen: Observation) -> dict[str, Any]:
     spool = None if seen.spool is None else {"waiting": seen.spool[0], "refused": seen.spool[1]}
     migrations = {None: "unknown", True: "applied", False: "missing: run `reelhook migrate`"}[seen.is_migrated]
+    database = "does not answer" if seen.is_migrated is None else "answers"
     if seen.backlog is None:
-        database = "away" if seen.is_migrated is None else "empty"
         return {"database": database, "migrations": migrations, "spool": spool}
     oldest = seen.backlog.oldest_waiting_ms
     inbox = {"waiting": seen.backlog.waiting, "oldest_waiting_ms": oldest, "quarantined": seen.backlog.quarantined}
-    return {"database": "answers", "migrations": migrations, "spool": spool, "inbox": inbox}
+    return {"database": database, "migrations": migrations, "spool": spool, "inbox": inbox}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from handlers.database import Database
 
 #: seconds that a question may take
-PATIENCE = 10.0
+PATIENCE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
