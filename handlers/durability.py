@@ -148,7 +148,9 @@ def _skew(server_ms: int, before: int, after: int) -> Finding:
 
 def _migrations(database: Database) -> Iterator[Finding]:
     at, newest = migrate.current(database), migrate.newest()
-    if not migrate.is_ready(database):
+    with database.read(patience=_PATIENCE) as connection:
+        is_ready = migrate.is_ready(connection)
+    if not is_ready:
         says = f"the tables are at revision {at or 'none'}, this version needs {newest}"
         yield fail("migrations", says, "run `reelhook migrate`, or start with REELHOOK_MIGRATE=auto")
         return

@@ -132,7 +132,7 @@ def covered_ms(spans: Sequence[tuple[int, int]]) -> int:
 def to_facts(sighting: Sighting) -> str:
     """Return what the sighting says, as the JSON text that is stored with it."""
     told = asdict(sighting.recording).items()
-    said = {name: value for name, value in told if value is not None and value != () and value != {}}
+    said = {name: value for name, value in told if value is not None and value not in ((), {})}
     if sighting.business_id is not None:
         said["business_id"] = sighting.business_id
     return json.dumps(said, sort_keys=True, ensure_ascii=False)
