@@ -102,6 +102,7 @@ def poll() -> None:
 
 
 def _begin(environ: dict[str, str] | None = None) -> Settings:
+    os.umask(0o077)  # database, spool and logs hold what people recorded: nobody else's to read
     settings = load_settings(environ, create=True)
     configure_logging(settings.log)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,43 @@
+"""The page on operations names every figure that /metrics shows, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from callbacks import file_created, incoming
+from prometheus_client.parser import text_string_to_metric_families
+
+from handlers.backlog import Backlog
+from handlers.deliveries import Accepted
+from handlers.errors import BadToken
+from handlers.inbox import Receipt
+from handlers.meters import EVENTS, PROCESSED, QUARANTINED
+from handlers.observation import Observation
+from handlers.vendor import Verified
+from webhook.figures import Figures
+
+_PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+
+
+def test_every_figure_stands_in_the_page_with_its_labels() -> None:
+    figures = Figures()
+    came = incoming(file_created(), token=None)
+    accepted = Accepted(delivery="dlv_1", is_spooled=True, quarantined="unreadable")
+    figures.count_acceptance(came, Receipt(accepted=accepted, verified=Verified(keys=("k",), secret=0)))
+    repeat = Receipt(accepted=Accepted(delivery="dlv_1", is_repeat=True), verified=Verified(keys=("k",), secret=0))
+    figures.count_acceptance(came, repeat)
+    figures.count_refusal(came, BadToken())
+    observation = Observation(
+        backlog=Backlog(waiting=1, quarantined=1, oldest_waiting_ms=5),
+        is_migrated=True,
+        spool=(1, 1),
+        totals=((PROCESSED, "lessons", 1), (QUARANTINED, "lessons", 1), (EVENTS, "unknown", 1)),
+    )
+    shown = {}
+    for family in text_string_to_metric_families(figures.render(observation).decode()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if not name.endswith("_created"):
+            shown[name] = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+    rows = re.findall(r"^\| `(reelhook_\w+)` \| ([\w, ]*)\|", _PAGE, flags=re.MULTILINE)
+    assert {name: sorted(re.findall(r"\w+", labels)) for name, labels in rows} == shown
