@@ -112,7 +112,7 @@ def test_half_a_head_gets_408_at_the_deadline(hasty: Server) -> None:
     assert TOKEN.encode() not in body
 
 
-@pytest.mark.parametrize("sent", [HALF_BODY, HALF_CHUNK])
+@pytest.mark.parametrize("sent", [HALF_BODY, HALF_CHUNK], ids=["length", "chunk"])
 def test_half_a_body_is_refused_by_the_application_at_the_deadline(hasty: Server, sent: bytes) -> None:
     with hasty.client(sent) as client:
         status, body = client.answer()
@@ -121,7 +121,7 @@ def test_half_a_body_is_refused_by_the_application_at_the_deadline(hasty: Server
         assert client.rest() == b""
 
 
-@pytest.mark.parametrize(("sent", "status"), [(HALF_HEAD, 408), (HALF_BODY, 400)])
+@pytest.mark.parametrize(("sent", "status"), [(HALF_HEAD, 408), (HALF_BODY, 400)], ids=["head", "body"])
 def test_dripping_does_not_move_the_deadline(hasty: Server, sent: bytes, status: int) -> None:
     enough = threading.Event()
     with hasty.client(sent) as client:
@@ -302,7 +302,13 @@ def test_a_body_over_the_limit_is_refused_by_its_announced_length_alone(server: 
         assert b"Connection: close" in client.head
 
 
-@pytest.mark.parametrize("head", [b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 20000000\r\n\r\n", chunked()])
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 20000000\r\n\r\n", id="length"),
+        pytest.param(chunked(), id="chunks"),
+    ],
+)
 def test_who_sends_a_body_over_the_limit_to_its_end_still_gets_the_413(server: Server, head: bytes) -> None:
     filler = (b"100000\r\n" + b"x" * 0x100000 + b"\r\n") * 19 if b"chunked" in head else b"x" * 20_000_000
     with server.client(head + filler) as client:

@@ -103,7 +103,8 @@ def test_a_signal_ends_all_children_in_order_and_the_status_is_0(tmp_path: Path,
 
 
 def test_children_share_our_group_our_output_and_get_their_environment(tmp_path: Path) -> None:
-    program = "import os, time; print(os.environ['CHILD'], os.getpgrp(), flush=True); time.sleep(60)"
+    # One write each: unbuffered prints of two children would run into one another.
+    program = "import os, time; os.write(1, f'{os.environ[\"CHILD\"]} {os.getpgrp()}\\n'.encode()); time.sleep(60)"
     with supervised(tmp_path, {"web": program, "worker": program}) as run:
         eventually(lambda: f"web {run.process.pid}\n" in run.log() and f"worker {run.process.pid}\n" in run.log())
 
