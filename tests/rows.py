@@ -1,0 +1,87 @@
+"""Rows as the tests of the questions need them: many at once, straight into the tables, and read back by list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from callbacks import file_created, incoming
+from conftest import TOKEN
+from sqlalchemy import insert
+
+from handlers import questions, tables
+from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page
+from handlers.ids import new_id
+from handlers.processing import Processor
+from handlers.vendors import VENDORS
+
+if TYPE_CHECKING:
+    from handlers.database import Database
+    from handlers.inbox import Inbox
+    from handlers.settings import Settings
+
+LISTS = {
+    RECORDINGS: questions.list_recordings,
+    TASKS: questions.list_tasks,
+    DELIVERIES: questions.list_deliveries,
+    REFUSALS: questions.list_refusals,
+}
+FIRST = 1_600_000_000_000
+MINUTE = 60_000
+
+
+def recording_row(number: int, **changed: Any) -> dict[str, Any]:
+    """Return the n-th of many recordings: four in a room, two of a task, one each minute."""
+    at = FIRST + number * MINUTE
+    return {
+        "id": new_id("rec"),
+        "task": f"tsk_{number // 2:026d}",
+        "locator": f"file-{number}",
+        "vendor": "aliyun",
+        "account": "lessons",
+        "app_id": "rare" if number % 100 == 0 else "usual",
+        "room_id": f"room-{number // 4:06d}",
+        "type": "record",
+        "task_id": f"task-{number // 2:06d}",
+        "bucket": "rtc-record",
+        "key": f"record/{number:06d}.m3u8",
+        "format": "m3u8" if number % 2 else "mp4",
+        "state": "available",
+        "media": "{}",
+        "sightings": 1,
+        "started_at": at,
+        "first_seen_at": at,
+        "updated_at": at,
+    } | changed
+
+
+def fill(database: Database, count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Insert recordings as they are, without their deliveries."""
+    rows = [recording_row(number) for number in range(start, start + count)]
+    with database.write() as connection:
+        connection.execute(insert(tables.recordings), rows)
+        streams = [{"recording": row["id"], "user_id": f"user-{n % 50}", "source": ""} for n, row in enumerate(rows)]
+        connection.execute(insert(tables.recording_streams), streams)
+    return rows
+
+
+def ids(database: Database, kind: str, filters: Filters, *, limit: int = MOST) -> list[str]:
+    """Return the ids of all pages."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        with database.read() as connection:
+            listing = LISTS[kind](connection, filters, Page(limit=limit, cursor=cursor))
+        found += [item["id"] for item in listing.items]
+        cursor = listing.next
+        if cursor is None:
+            return found
+
+
+def keep_four(inbox: Inbox, database: Database, settings: Settings) -> list[str]:
+    """Keep and process four deliveries, the last one unreadable, the first one twice; return their ids."""
+    bodies = [file_created(1), file_created(2), file_created(3), b"not \xff json"]
+    receipts = [inbox.accept(incoming(body, token=TOKEN)) for body in bodies]
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    while Processor(database, settings, VENDORS).process():
+        pass
+    return [receipt.accepted.delivery for receipt in receipts]

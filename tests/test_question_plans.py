@@ -1,0 +1,124 @@
+"""How the engines read the lists: through an index, never through every row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rows import FIRST, LISTS, MINUTE, fill, recording_row
+from sqlalchemy import event, insert, text
+
+from handlers import tables
+from handlers.filters import DELIVERIES, RECORDINGS, REFUSALS, TASKS, Filters, Page
+from handlers.ids import new_id
+
+if TYPE_CHECKING:
+    from handlers.database import Database
+
+
+MANY = 20_000
+SELECTIVE = [
+    (RECORDINGS, Filters()),
+    (RECORDINGS, Filters(room_id=("room-000007",))),
+    (RECORDINGS, Filters(room_id=("room-000007", "room-000009"))),
+    (RECORDINGS, Filters(task_id=("task-000007",))),
+    (RECORDINGS, Filters(app_id=("rare",))),
+    (RECORDINGS, Filters(user_id=("user-7",))),
+    (RECORDINGS, Filters(q="room-000007")),
+    (RECORDINGS, Filters(q="record/000007")),
+    (RECORDINGS, Filters(q="r")),
+    (RECORDINGS, Filters(q="nothing")),
+    (RECORDINGS, Filters(started_after=FIRST, started_before=FIRST + 10 * MINUTE)),
+    (RECORDINGS, Filters(updated_after=FIRST)),
+    (RECORDINGS, Filters(updated_after=FIRST + (MANY - 5) * MINUTE)),
+    (TASKS, Filters(room_id=("room-000007",))),
+    (TASKS, Filters(q="task-000007")),
+    (TASKS, Filters(q="nothing")),
+    (DELIVERIES, Filters()),
+    (DELIVERIES, Filters(account=("rare",))),
+    (DELIVERIES, Filters(state=("quarantined",))),
+    (DELIVERIES, Filters(state=("quarantined",), account=("lessons",))),
+    (DELIVERIES, Filters(state=("quarantined", "kept"))),
+    (DELIVERIES, Filters(reason=("app id",))),
+    (DELIVERIES, Filters(received_after=FIRST, received_before=FIRST + 10)),
+    (REFUSALS, Filters(account=("rare",), reason=("bad_token",))),
+]
+
+
+def fill_everything(database: Database) -> None:
+    fill(database, MANY)
+    task_columns = {column.name for column in tables.tasks.c}
+    tasks = [
+        {name: value for name, value in recording_row(number * 2).items() if name in task_columns}
+        | {"id": new_id("tsk"), "run": 1, "state": "stopped"}
+        for number in range(MANY)
+    ]
+    deliveries = [
+        {
+            "id": new_id("dlv"),
+            "account": "rare" if number % 500 == 0 else "lessons",
+            "vendor": "aliyun",
+            "door": "http",
+            "received_at": FIRST + number,
+            "seen_key": f"message:{number}",
+            "headers": b"{}",
+            "body": b"{}",
+        }
+        for number in range(MANY)
+    ]
+    states = [
+        {"delivery": row["id"], "state": state, "reason": "app id x" if state == "quarantined" else None}
+        for number, row in enumerate(deliveries)
+        for state in ["quarantined" if number % 1000 == 7 else "processed"]
+    ]
+    refusals = [
+        {key: value for key, value in row.items() if key != "seen_key"}
+        | {"id": new_id("rfs"), "reason": "bad_token", "detail": "", "size_bytes": 1}
+        for row in deliveries
+    ]
+    with database.write() as connection:
+        connection.execute(insert(tables.tasks), tasks)
+        connection.execute(insert(tables.deliveries), deliveries)
+        connection.execute(insert(tables.inbox), states)
+        connection.execute(insert(tables.refusals), refusals)
+
+
+def plan_of(database: Database, kind: str, filters: Filters) -> str:
+    """Run the list and return how the engine reads it, one step in a line."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "chosen" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        with database.read() as connection:
+            LISTS[kind](connection, filters, Page())
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    statement, parameters = asked[0]
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF)"
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+@pytest.mark.timeout(120)
+def test_no_list_reads_every_row_for_a_filter_that_has_an_index(database: Database) -> None:
+    fill_everything(database)
+    if not database.is_sqlite:
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    for kind, filters in SELECTIVE:
+        plan = plan_of(database, kind, filters)
+        asked = {name: getattr(filters, name) for name in filters.given()}
+        if database.is_sqlite:
+            scans = [line for line in plan.splitlines() if line.startswith("SCAN") and "chosen" not in line]
+            read_in_order = not asked or asked in ({"q": "r"}, {"updated_after": FIRST})
+            allowed = [f"SCAN {kind} USING"] if read_in_order else ["SCAN inbox USING INDEX inbox_"]
+            assert all(scan.startswith(tuple(allowed)) for scan in scans), f"{kind} {asked}:\n{plan}"
+            assert not any(scan == f"SCAN {kind}" for scan in scans), f"{kind} {asked}:\n{plan}"
+        else:
+            assert f"Seq Scan on {kind}" not in plan, f"{kind} {asked}:\n{plan}"
+            assert "Seq Scan on inbox" not in plan, f"{kind} {asked}:\n{plan}"
