@@ -62,6 +62,8 @@ class GroupCommit(Generic[Item, Result]):
             group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         try:
             results = self._flush([ticket.item for ticket in group])
+            if len(results) != len(group):
+                raise RuntimeError(f"a flush gave {len(results)} results for {len(group)} items")  # noqa: TRY301
         except Exception as exc:  # noqa: BLE001 - each waiting thread must get it, not only the leader
             results = [exc] * len(group)
         with self._lock:
