@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from handlers.errors import DatabaseAway
@@ -93,7 +93,7 @@ class Database:
         try:
             if self.is_sqlite:
                 connection = connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-                with self.write_lock.held(lock_patience), connection.begin():
+                with self.write_lock.held(lock_patience), _wrapped(), connection.begin():
                     yield
             else:
                 with connection.begin():
@@ -147,10 +147,27 @@ def _away() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _wrapped() -> Iterator[None]:
+    """Turn an error of statements that went to SQLite's driver directly into what SQLAlchemy makes of it."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise DBAPIError.instance(None, None, exc, sqlite3.Error) from exc
+
+
+def refuses_row(exc: DBAPIError) -> bool:
+    """Tell a row that the database can't hold from a database that takes none now: no tables, no rights, no space."""
+    sqlstate = getattr(exc.orig, "sqlstate", None) or ""
+    return isinstance(exc, DataError | IntegrityError) or sqlstate[:2] in {"21", "54", "P0"}
+
+
 def means_away(exc: DBAPIError) -> bool:
-    """Tell a database that can't be reached or can't write from one that refuses a row."""
+    """Tell a database that can't be reached or can't write from one that refuses a row or a statement."""
     if exc.connection_invalidated:
         return True
+    if refuses_row(exc):
+        return False
     if isinstance(exc.orig, psycopg.Error):
         sqlstate = exc.orig.sqlstate or ""
         return not sqlstate or sqlstate[:2] in {"08", "25", "40", "53", "55", "57", "58", "F0"}

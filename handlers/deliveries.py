@@ -167,13 +167,14 @@ def _count_repeats(connection: Connection, entries: Sequence[Entry]) -> dict[str
         if known is None or known.delivery == entry.delivery.id:
             continue
         first[entry.delivery.id] = known.delivery
-        counted.append({"its_account": account, "its_key": known.own_key or known.seen_key})
+        counted.append((account, known.own_key or known.seen_key))
     if counted:
+        # Sorted: two processes that count the same names take the rows in the same order, and can't deadlock.
         connection.execute(
             update(seen)
             .where(seen.c.account == bindparam("its_account"), seen.c.seen_key == bindparam("its_key"))
             .values(repeats=seen.c.repeats + 1),
-            counted,
+            [{"its_account": account, "its_key": key} for account, key in sorted(counted)],
         )
     return first
 

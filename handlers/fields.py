@@ -39,6 +39,11 @@ class Unquoted(ValueError):
     """A wrong value that may hold a secret, so that the reason must not repeat it."""
 
 
+def storable(text: str) -> str:
+    """Return the text on at most a page, with what a text column refuses escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:MAX_TEXT]
+
+
 def _stored(value: Any, limit: int) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

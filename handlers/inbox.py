@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from handlers import tables
 from handlers.deliveries import Accepted, Entry
 from handlers.errors import UnknownAccount, UnreadableDelivery
 from handlers.events import Delivery
+from handlers.fields import storable
 from handlers.ids import new_id
 from handlers.reading import read
 
@@ -38,6 +40,10 @@ _DROPPED = frozenset(
         "expect",
     }
 )
+#: the secret of a callback URL, in a header in which a proxy or a client repeats the URL
+_TOKEN = re.compile(r"(token(?:=|%3d))[^\s&#;,'\"<>]*", re.IGNORECASE)
+#: characters of a token that may be looked for in a header; a shorter one is found in any text
+_LEAST_TOKEN = 6
 #: bytes of headers that a delivery keeps at the most
 _MOST_HEADERS = 16_384
 
@@ -67,9 +73,7 @@ class Inbox:
         vendor = self._vendors.get(incoming.vendor)
         if vendor is None:
             known = ", ".join(sorted(self._vendors))
-            raise UnknownAccount(
-                f"no vendor has this name; expected /callbacks/<vendor>/<account> with one of {known}"
-            )
+            raise UnknownAccount(f"no vendor has this name; expected /callbacks/<vendor>/<account> with one of {known}")
         account = self._settings.account(incoming.vendor, incoming.account)
         if account is None:
             raise UnknownAccount(
@@ -88,25 +92,31 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
         vendor=incoming.vendor,
         door=incoming.door,
         received_at=incoming.received_at,
-        headers=useful_headers(incoming.headers),
+        headers=useful_headers(incoming),
         body=incoming.body,
     )
     try:
         read(delivery, vendor, account)
     except UnreadableDelivery as exc:
-        return Entry(delivery=delivery, keys=keys, state=tables.QUARANTINED, reason=str(exc))
+        return Entry(delivery=delivery, keys=keys, state=tables.QUARANTINED, reason=storable(str(exc)))
     except Exception:  # noqa: BLE001 - whatever a vendor's reader meets
         # A bug in reading must not cost the delivery: processing meets it again, and says so.
         _log.exception("reading failed at the door", extra={"delivery": delivery.id})
     return Entry(delivery=delivery, keys=keys)
 
 
-def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def useful_headers(incoming: Incoming) -> dict[str, str]:
     """Return the headers that are kept: not the credentials, not the connection's own, not without bound."""
     kept: dict[str, str] = {}
     size = 0
-    for name, value in headers.items():
+    for name, value in incoming.headers.items():
         size += len(name) + len(value)
         if name.lower() not in _DROPPED and size <= _MOST_HEADERS:
-            kept[name.lower()] = value
+            kept[name.lower()] = _without_token(value, incoming.token or "")
     return kept
+
+
+def _without_token(value: str, token: str) -> str:
+    if len(token) >= _LEAST_TOKEN:
+        value = value.replace(token, "...")
+    return _TOKEN.sub(r"\1...", value)

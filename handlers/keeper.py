@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
-from handlers.database import KEEP_PATIENCE, LOCK_PATIENCE, means_away
+from handlers.database import KEEP_PATIENCE, LOCK_PATIENCE, refuses_row
 from handlers.deliveries import Accepted, Entry, keep
 from handlers.errors import DatabaseAway, StoreUnavailable
 from handlers.group_commit import GroupCommit
@@ -34,8 +34,9 @@ _MOST_ON_SQLITE = 32
 _MOST_ON_SERVER = 64
 #: seconds between two looks at the database and the spool
 _LOOK = 0.25
-#: most deliveries that one transaction moves from the spool
+#: most deliveries that one transaction moves from the spool, and seconds that it may take
 _DRAIN = 64
+_DRAIN_PATIENCE = 10.0
 
 
 class Keeper:
@@ -50,11 +51,15 @@ class Keeper:
         self._group: GroupCommit[Entry, Accepted] = GroupCommit(self._flush, most=most)
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._noted: str | None = None
         self._thread = threading.Thread(target=self._tend, name="keeper", daemon=True)
 
     def start(self) -> None:
         """Connect, and look after the connection and the spool from now on."""
-        self._reconnect()
+        try:
+            self._reconnect()
+        except DatabaseAway as exc:
+            self._note(str(exc))
         self._thread.start()
 
     def close(self) -> None:
@@ -85,7 +90,7 @@ class Keeper:
             self._disconnect()
             self._wake.set()
             return self._put_aside(entries, None)
-        except SQLAlchemyError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever one entry meets must cost no other one
             return self._bisect(entries, exc)
 
     def _bisect(self, entries: Sequence[Entry], exc: Exception) -> list[Accepted | Exception]:
@@ -105,18 +110,21 @@ class Keeper:
             with self._database.answering(connection, KEEP_PATIENCE):
                 return keep(self._database, connection, entries)
         except DBAPIError as exc:
-            if means_away(exc):
-                raise DatabaseAway(str(exc.orig)) from exc
-            raise
+            if refuses_row(exc):
+                raise
+            # Whatever else is wrong, tables that are still missing included, is not the delivery's fault: it waits.
+            raise DatabaseAway(str(exc.orig).strip()) from exc
 
     def _put_aside(self, entries: Sequence[Entry], problem: str | None) -> list[Accepted | Exception]:
-        unavailable = StoreUnavailable("neither the database nor the spool can be written; try again")
+        unavailable = StoreUnavailable(
+            "this callback was not kept: neither database nor spool can be written now; send it again"
+        )
         if self._spool is None:
             _log.error("the database is away and REELHOOK_SPOOL is off: %d deliveries not kept", len(entries))
             return [unavailable] * len(entries)
         try:
             self._spool.put([(entry, problem) for entry in entries])
-        except (DatabaseAway, SQLAlchemyError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, each of them must get an answer
             _log.error("neither the database nor the spool can be written: %s", exc)
             return [unavailable] * len(entries)
         return [Accepted(delivery=entry.delivery.id, is_spooled=True, quarantined=entry.reason) for entry in entries]
@@ -129,18 +137,26 @@ class Keeper:
                     self._reconnect()
                 if self._connection is not None and self._spool is not None:
                     self._drain(self._spool)
+                self._note(None)
+            except DatabaseAway as exc:
+                self._note(str(exc))
             except Exception:  # noqa: BLE001 - a bug here must not end the keeping
                 _log.exception("looking after the spool failed; it is tried again")
             self._wake.wait(_LOOK)
             self._wake.clear()
 
+    def _note(self, problem: str | None) -> None:
+        """Log what keeps the spool from draining, once as long as it is the same."""
+        if problem is not None and problem != self._noted:
+            _log.warning("database and spool are looked at again and again: %s", problem)
+        self._noted = problem
+
     def _reconnect(self) -> None:
-        try:
-            connection = self._database.connect(autocommit=not self._database.is_sqlite)
-        except DatabaseAway as exc:
-            _log.info("the database is still away: %s", exc)
-        else:
-            self._connection = connection
+        if self._database.is_sqlite:
+            # Tried out in here: behind a holder that is frozen, each callback would wait its whole patience anew.
+            with self._database.write_lock.held(LOCK_PATIENCE):
+                pass
+        self._connection = self._database.connect(autocommit=not self._database.is_sqlite)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -152,29 +168,40 @@ class Keeper:
 
     def _drain(self, spool: Spool) -> None:
         """Move what waits in the spool into the database, in order, until nothing waits."""
-        while waiting := spool.waiting(_DRAIN):
+        if not spool.waiting(1):
+            return
+        with ExitStack() as held:
             try:
-                with spool.drained_by_one():
-                    waiting = spool.waiting(_DRAIN)
-                    if not waiting or not self._drain_some(spool, waiting):
-                        return
-            except DatabaseAway as exc:
-                _log.info("the spool waits: %s", exc)
-                return
+                held.enter_context(spool.drained_by_one())
+            except DatabaseAway:
+                return  # another process of this machine is at it
+            while not self._stop.is_set() and (waiting := spool.waiting(_DRAIN)):
+                self._drain_some(spool, waiting)
 
-    def _drain_some(self, spool: Spool, waiting: Sequence[tuple[int, Entry]]) -> bool:
-        """Keep some entries and forget them; a crash in between only makes them their own repeats."""
+    def _drain_some(self, spool: Spool, waiting: Sequence[tuple[int, Entry]]) -> None:
+        """Keep some entries and forget them; after a crash in between they are found kept already, under their ids."""
         try:
-            with self._database.write() as connection:
-                keep(self._database, connection, [entry for _, entry in waiting])
-        except SQLAlchemyError as exc:
-            if len(waiting) == 1:
-                problem = str(getattr(exc, "orig", exc)).strip()
-                _log.error("the database refuses spooled delivery %s: %s", waiting[0][1].delivery.id, problem)
-                spool.set_aside(waiting[0][0], problem)
-                return True
-            middle = len(waiting) // 2
-            return self._drain_some(spool, waiting[:middle]) and self._drain_some(spool, waiting[middle:])
+            self._keep_spooled([entry for _, entry in waiting])
+        except DatabaseAway:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever one entry meets must not stop those behind it
+            if len(waiting) > 1:
+                middle = len(waiting) // 2
+                self._drain_some(spool, waiting[:middle])
+                self._drain_some(spool, waiting[middle:])
+                return
+            problem = str(getattr(exc, "orig", exc)).strip()
+            _log.error("the database refuses spooled delivery %s: %s", waiting[0][1].delivery.id, problem)
+            spool.set_aside(waiting[0][0], problem)
+            return
         spool.remove([number for number, _ in waiting])
         _log.info("%d deliveries moved from the spool into the database", len(waiting))
-        return True
+
+    def _keep_spooled(self, entries: Sequence[Entry]) -> None:
+        try:
+            with self._database.write(patience=_DRAIN_PATIENCE) as connection:
+                keep(self._database, connection, entries)
+        except DBAPIError as exc:
+            if refuses_row(exc):
+                raise
+            raise DatabaseAway(str(exc.orig).strip()) from exc

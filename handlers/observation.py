@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -42,10 +42,12 @@ class Observation:
     backlog: Backlog | None
     #: None while the database does not answer
     is_migrated: bool | None
-    #: deliveries that wait and that the database refuses; None if there is no spool, or it can't be read
+    #: deliveries that wait and that the database refuses; None if there is no spool, or it can't be used
     spool: tuple[int, int] | None
     #: name, label and value of what the workers counted
     totals: tuple[tuple[str, str, int], ...] = ()
+    #: why the spool can't be used; None if it can, or there is none
+    spool_problem: str | None = None
 
 
 class Observer:
@@ -69,12 +71,15 @@ class Observer:
         try:
             return look.result(timeout=_MOMENT)
         except Late:
-            return Observation(backlog=None, is_migrated=None, spool=_depth(self._spool))
+            return _with_spool(Observation(backlog=None, is_migrated=None, spool=None), self._spool)
 
 
 def observe(database: Database, spool: Spool | None, *, now: int) -> Observation:
     """Take one look, within a few seconds, whatever is broken; `now` in milliseconds UTC."""
-    depth = _depth(spool)
+    return _with_spool(_look(database, now), spool)
+
+
+def _look(database: Database, now: int) -> Observation:
     try:
         with database.read(patience=_PATIENCE) as connection:
             migrated = is_ready(connection)
@@ -82,12 +87,14 @@ def observe(database: Database, spool: Spool | None, *, now: int) -> Observation
             totals = tuple(meters.totals(connection)) if migrated else ()
     except (DatabaseAway, SQLAlchemyError) as exc:
         _log.info("the database could not be looked at: %s", exc)
-        return Observation(backlog=None, is_migrated=None, spool=depth)
-    return Observation(backlog=seen, is_migrated=migrated, spool=depth, totals=totals)
+        return Observation(backlog=None, is_migrated=None, spool=None)
+    return Observation(backlog=seen, is_migrated=migrated, spool=None, totals=totals)
 
 
-def _depth(spool: Spool | None) -> tuple[int, int] | None:
+def _with_spool(seen: Observation, spool: Spool | None) -> Observation:
+    if spool is None:
+        return seen
     try:
-        return None if spool is None else spool.depth()
-    except (DatabaseAway, SQLAlchemyError):
-        return None
+        return replace(seen, spool=spool.depth())
+    except DatabaseAway as exc:
+        return replace(seen, spool_problem=str(exc))

@@ -18,6 +18,7 @@ from handlers import catalogue, meters, tables
 from handlers.clock import now_ms
 from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway, UnreadableDelivery
+from handlers.fields import storable
 from handlers.hands import MOST_TRIES, Hand
 from handlers.meters import Meters
 from handlers.reading import meaning
@@ -129,13 +130,13 @@ class Processor:
             except Exception as exc:  # noqa: BLE001 - the delivery is kept, with the reason
                 _log.exception("processing failed", extra={"delivery": delivery.id})
                 reason = f"processing failed ({type(exc).__name__}: {exc}); mend the cause and replay"
-                self._settle([_Judged(delivery=delivery, reason=_storable(reason))])
+                self._settle([_Judged(delivery=delivery, reason=storable(reason))])
 
     def _judge(self, delivery: Delivery) -> _Judged:
         try:
             return _Judged(delivery=delivery, events=meaning(delivery, self._settings, self._vendors))
         except UnreadableDelivery as exc:
-            return _Judged(delivery=delivery, reason=_storable(str(exc)))
+            return _Judged(delivery=delivery, reason=storable(str(exc)))
 
     def _settle(self, judged: Sequence[_Judged]) -> None:
         """Fold what the deliveries mean and mark them, in one transaction."""
@@ -193,8 +194,3 @@ def _mark(connection: Connection, judged: Sequence[_Judged], now: int) -> None:
     ]
     values = {"state": bindparam("its_state"), "reason": bindparam("its_reason"), "processed_at": now}
     connection.execute(update(inbox).where(inbox.c.delivery == bindparam("its_delivery")).values(values), rows)
-
-
-def _storable(text: str) -> str:
-    """Return the text without what a text column refuses."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2000]

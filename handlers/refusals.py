@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,9 @@ _log = logging.getLogger(__name__)
 BUDGET = 4 * 1024 * 1024
 #: refusals of one account and reason that are written in one second; the others are only counted
 _RATE = 20
-#: refusals that may wait to be written; more are only counted
+#: refusals that may wait to be written, and their bytes; more are only counted
 _WAITING = 256
+_WAITING_BYTES = 8 * 1024 * 1024
 #: what a refusal costs beside its headers and body
 _ROW_BYTES = 256
 _PAUSE = 0.2
@@ -64,6 +66,8 @@ class Refusals:
         self._waiting: queue.Queue[_Refused | None] = queue.Queue(_WAITING)
         self._written: dict[tuple[str, str], int] = defaultdict(int)
         self._second = 0
+        self._bytes = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
 
     def start(self) -> None:
@@ -73,22 +77,28 @@ class Refusals:
     def close(self) -> None:
         """Write what waits and end."""
         if self._thread.is_alive():
-            self._waiting.put(None)
+            with suppress(queue.Full):
+                self._waiting.put(None, timeout=1)
             self._thread.join(timeout=5)
 
     def record(self, incoming: Incoming, refused: RefusedDelivery) -> None:
         """Remember a refusal if there is room; never wait, never raise."""
+        with self._lock:
+            if not self._has_room((incoming.account, refused.reason), len(incoming.body)):
+                return
+            try:
+                self._waiting.put_nowait(_Refused(incoming=incoming, reason=refused.reason, detail=str(refused)))
+                self._bytes += len(incoming.body)
+            except queue.Full:
+                _log.debug("too many refusals wait; this one is only counted")
+
+    def _has_room(self, place: tuple[str, str], size: int) -> bool:
         second = int(time.monotonic())
         if second != self._second:
             self._second = second
             self._written.clear()
-        place = (incoming.account, refused.reason)
         self._written[place] += 1
-        if self._written[place] <= _RATE:
-            try:
-                self._waiting.put_nowait(_Refused(incoming=incoming, reason=refused.reason, detail=str(refused)))
-            except queue.Full:
-                _log.debug("too many refusals wait; this one is only counted")
+        return self._written[place] <= _RATE and self._bytes + size <= _WAITING_BYTES
 
     def _run(self) -> None:
         while True:
@@ -112,8 +122,13 @@ class Refusals:
             try:
                 first = self._waiting.get_nowait()
             except queue.Empty:
-                return batch, False
-        return batch, True
+                return self._taken(batch), False
+        return self._taken(batch), True
+
+    def _taken(self, batch: list[_Refused]) -> list[_Refused]:
+        with self._lock:
+            self._bytes -= sum(len(refused.incoming.body) for refused in batch)
+        return batch
 
     def _write(self, batch: Sequence[_Refused]) -> None:
         rows = [self._row(refused) for refused in batch]
@@ -124,7 +139,7 @@ class Refusals:
 
     def _row(self, refused: _Refused) -> dict[str, Any]:
         incoming = refused.incoming
-        headers = pack_headers(useful_headers(incoming.headers))
+        headers = pack_headers(useful_headers(incoming))
         body = incoming.body if self._is_well_formed(incoming) else None
         return {
             "id": new_id("rfs"),
@@ -156,6 +171,9 @@ class Refusals:
         try:
             vendor.read(delivery)
         except UnreadableDelivery:
+            return False
+        except Exception:  # noqa: BLE001 - a stranger's bytes must not cost the refusals beside them
+            _log.exception("reading a refused delivery failed")
             return False
         return True
 

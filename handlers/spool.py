@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -20,6 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.database import Database
 from handlers.deliveries import Entry, pack_headers, to_delivery
@@ -27,11 +30,16 @@ from handlers.errors import DatabaseAway
 from handlers.write_lock import WriteLock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
 metadata = MetaData()
+
+#: bytes of bodies after which a batch is large enough
+_BATCH_BYTES = 4 * 1024 * 1024
 
 spooled = Table(
     "spooled",
@@ -55,60 +63,57 @@ spooled = Table(
 
 
 class Spool:
-    """The deliveries that a machine holds for its database."""
+    """The deliveries that a machine holds for its database; every method raises DatabaseAway if the file is no use."""
 
     def __init__(self, path: Path) -> None:
         """Name the file; it is made on first use."""
         self.path = path
         self._database = Database(f"sqlite:///{path}", pool_size=2)
         self._drain_lock = WriteLock(path.with_name(path.name + ".drain"))
-        self._is_made = False
+        self._made: tuple[int, int] | None = None
 
     def put(self, entries: Sequence[tuple[Entry, str | None]]) -> None:
-        """Keep the entries, each with the problem that the database has with it, in one durable transaction.
-
-        Raises DatabaseAway when the file can't be written.
-        """
-        self._make()
-        with self._database.write() as connection:
+        """Keep the entries, each with the problem that the database has with it, in one durable transaction."""
+        with self._written() as connection:
             connection.execute(insert(spooled), [_row(entry, problem) for entry, problem in entries])
 
     def waiting(self, most: int) -> list[tuple[int, Entry]]:
-        """Return the oldest entries that have no problem, with their numbers."""
-        if not self.path.exists():
+        """Return the oldest entries that have no problem, with their numbers: `most`, or fewer large ones."""
+        if not self._is_there():
             return []
-        self._make()
         query = select(spooled).where(spooled.c.problem.is_(None)).order_by(spooled.c.number).limit(most)
-        with self._database.read() as connection:
-            return [(row["number"], _entry(row)) for row in connection.execute(query).mappings()]
+        found: list[tuple[int, Entry]] = []
+        size = 0
+        with self._read() as connection:
+            for row in connection.execute(query).mappings():
+                found.append((row["number"], _entry(row)))
+                size += len(row["body"])
+                if size > _BATCH_BYTES:
+                    break
+        return found
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Forget entries that the database has kept."""
-        with self._database.write() as connection:
+        with self._written() as connection:
             connection.execute(delete(spooled).where(spooled.c.number.in_(numbers)))
 
     def set_aside(self, number: int, problem: str) -> None:
         """Keep an entry that the database refuses out of the others' way."""
-        with self._database.write() as connection:
+        with self._written() as connection:
             connection.execute(update(spooled).where(spooled.c.number == number).values(problem=problem))
 
     def retry(self) -> int:
         """Put the entries that were set aside back in line; return how many."""
-        self._make()
-        with self._database.write() as connection:
+        with self._written() as connection:
             query = update(spooled).where(spooled.c.problem.is_not(None)).values(problem=None)
             return connection.execute(query).rowcount
 
     def depth(self) -> tuple[int, int]:
-        """Return how many entries wait, and how many the database refused.
-
-        Raises DatabaseAway when the file can't be read.
-        """
-        if not self.path.exists():
+        """Return how many entries wait, and how many the database refused."""
+        if not self._is_there():
             return (0, 0)
-        self._make()
         query = select(func.count(), func.count(spooled.c.problem)).select_from(spooled)
-        with self._database.read() as connection:
+        with self._read() as connection:
             every, refused = connection.execute(query).one()
         return (every - refused, refused)
 
@@ -120,18 +125,56 @@ class Spool:
         """Close the file."""
         self._database.close()
 
-    def _make(self) -> None:
-        if self._is_made and self.path.exists():
+    @contextmanager
+    def _written(self) -> Iterator[Connection]:
+        with self._usable(), self._database.write() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._usable(), self._database.read() as connection:
+            yield connection
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Open the file; say what to do where it is damaged, which no waiting mends."""
+        try:
+            self._open()
+            yield
+        except OSError as exc:
+            raise DatabaseAway(f"the spool {self.path.name} can't be used: {exc.strerror}") from exc
+        except SQLAlchemyError as exc:
+            name = self.path.name
+            raise DatabaseAway(
+                f"the spool {name} can't be used: {getattr(exc, 'orig', exc)}; move {name}, {name}-wal and {name}-shm "
+                "away, for its deliveries may be saved from there, and a new one is made"
+            ) from exc
+
+    def _is_there(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError as exc:
+            raise DatabaseAway(f"the spool {self.path.name} can't be used: {exc.strerror}") from exc
+
+    def _open(self) -> None:
+        """Make the file if need be; if it was moved away, let go of it."""
+        if self._made is not None and self._made == _identity(self.path):
             return
         self._database.close()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise DatabaseAway(f"the spool's folder can't be made: {exc}") from exc
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Ours alone from its first moment on: SQLite gives its other files the same mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._database.write() as connection:
             metadata.create_all(connection)
-        self.path.chmod(0o600)
-        self._is_made = True
+        self._made = _identity(self.path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _row(entry: Entry, problem: str | None) -> dict[str, Any]:

@@ -90,13 +90,15 @@ class _FromDatabase(Collector):
         """Yield what can be known; what the database would have to say is left out while it is away."""
         seen = self.observation
         yield _gauge("reelhook_database_up", "1 if the database answers.", int(seen.is_migrated is not None))
+        if seen.spool is not None or seen.spool_problem is not None:
+            yield _gauge("reelhook_spool_up", "1 if the spool can be used.", int(seen.spool is not None))
         if seen.spool is not None:
             waiting, refused = seen.spool
             yield _gauge("reelhook_spool_waiting", "Deliveries in the spool that wait for the database.", waiting)
             yield _gauge("reelhook_spool_refused", "Deliveries in the spool that the database refuses.", refused)
         if seen.backlog is not None:
             yield from _backlog(seen.backlog)
-        yield from _counted(seen.totals)
+            yield from _counted(seen.totals)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

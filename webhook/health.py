@@ -39,23 +39,26 @@ def health_blueprint(observer: Observer, figures: Figures, *, takes_callbacks: b
 
 def _is_ready(seen: Observation, *, takes_callbacks: bool) -> bool:
     """Tell readiness: where callbacks come in, a spool is enough, or a balancer would turn vendors away."""
-    if seen.is_migrated is None:
-        return takes_callbacks and seen.spool is not None
-    return seen.is_migrated
+    return bool(seen.is_migrated) or (takes_callbacks and seen.spool is not None)
 
 
 def _word(seen: Observation, *, is_ready: bool) -> str:
     if not is_ready:
         return "not ready"
-    return "spooling" if seen.is_migrated is None else "ready"
+    return "ready" if seen.is_migrated else "spooling"
 
 
 def _checks(seen: Observation) -> dict[str, Any]:
-    spool = None if seen.spool is None else {"waiting": seen.spool[0], "refused": seen.spool[1]}
     migrations = {None: "unknown", True: "applied", False: "missing: run `reelhook migrate`"}[seen.is_migrated]
     database = "does not answer" if seen.is_migrated is None else "answers"
     if seen.backlog is None:
-        return {"database": database, "migrations": migrations, "spool": spool}
+        return {"database": database, "migrations": migrations, "spool": _spool(seen)}
     oldest = seen.backlog.oldest_waiting_ms
     inbox = {"waiting": seen.backlog.waiting, "oldest_waiting_ms": oldest, "quarantined": seen.backlog.quarantined}
-    return {"database": database, "migrations": migrations, "spool": spool, "inbox": inbox}
+    return {"database": database, "migrations": migrations, "spool": _spool(seen), "inbox": inbox}
+
+
+def _spool(seen: Observation) -> dict[str, int | str] | None:
+    if seen.spool_problem is not None:
+        return {"problem": seen.spool_problem}
+    return None if seen.spool is None else {"waiting": seen.spool[0], "refused": seen.spool[1]}

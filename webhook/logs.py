@@ -90,4 +90,6 @@ class ServerLogger(Logger):
             "duration_ms": round(request_time.total_seconds() * 1000, 1),
             "remote": environ.get("REMOTE_ADDR", "-"),
         }
+        if "reelhook.delivery" in environ:
+            fields["delivery"] = environ["reelhook.delivery"]
         self.access_log.info("%s %s %s", fields["method"], fields["path"], fields["status"], extra=fields)

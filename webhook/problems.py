@@ -40,7 +40,7 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(WrongRequest, _wrong)
     app.register_error_handler(NotReleasable, _not_releasable)
     app.register_error_handler(DatabaseAway, _away)
-    app.register_error_handler(StoreUnavailable, _away)
+    app.register_error_handler(StoreUnavailable, _not_kept)
 
 
 def problem(
@@ -99,9 +99,13 @@ def _not_releasable(error: NotReleasable) -> Response:
     return problem(HTTPStatus.CONFLICT, str(error))
 
 
-def _away(_error: DatabaseAway | StoreUnavailable) -> Response:
-    return problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "the database does not answer now; nothing was lost, try again",
-        headers={"Retry-After": str(RETRY_AFTER)},
-    )
+def _away(_error: DatabaseAway) -> Response:
+    return _unavailable("the database does not answer now; nothing was lost, try again")
+
+
+def _not_kept(error: StoreUnavailable) -> Response:
+    return _unavailable(str(error))
+
+
+def _unavailable(detail: str) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER)})
