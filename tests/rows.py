@@ -12,6 +12,7 @@ from handlers import questions, tables
 from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page
 from handlers.ids import new_id
 from handlers.processing import Processor
+from handlers.refusals import Refusals
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -85,3 +86,16 @@ def keep_four(inbox: Inbox, database: Database, settings: Settings) -> list[str]
     while Processor(database, settings, VENDORS).process():
         pass
     return [receipt.accepted.delivery for receipt in receipts]
+
+
+def refuse(database: Database, inbox: Inbox, bodies: list[bytes]) -> None:
+    """Send the bodies with a wrong token, and wait until the refusals are written."""
+    refusals = Refusals(database, VENDORS)
+    refusals.start()
+    for body in bodies:
+        wrong = incoming(body, token="wrong")
+        try:
+            inbox.accept(wrong)
+        except Exception as exc:  # noqa: BLE001 - whatever it is refused for
+            refusals.record(wrong, exc)  # type: ignore[arg-type]
+    refusals.close()

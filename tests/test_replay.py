@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from callbacks import file_created, incoming
-from rows import ids, keep_four
+from callbacks import file_created
+from rows import ids, keep_four, refuse
 from sqlalchemy import insert, select
 
 from handlers import items, questions, tables
@@ -14,7 +14,6 @@ from handlers.errors import WrongRequest
 from handlers.filters import DELIVERIES, Filters, Page
 from handlers.ids import new_id
 from handlers.processing import Processor
-from handlers.refusals import Refusals
 from handlers.releasing import preview_release, release_matching
 from handlers.replay import preview_replay, replay, replay_one
 from handlers.vendors import VENDORS
@@ -90,19 +89,6 @@ def test_one_delivery_can_be_replayed_and_changes_nothing_in_the_catalogue(
     assert Processor(database, settings, VENDORS).process() == 1
     with database.read() as connection:
         assert questions.list_recordings(connection, Filters(), Page()).items == before
-
-
-def refuse(database: Database, inbox: Inbox, bodies: list[bytes]) -> None:
-    """Send the bodies with a wrong token, and wait until the refusals are written."""
-    refusals = Refusals(database, VENDORS)
-    refusals.start()
-    for body in bodies:
-        wrong = incoming(body, token="wrong")
-        try:
-            inbox.accept(wrong)
-        except Exception as exc:  # noqa: BLE001 - whatever it is refused for
-            refusals.record(wrong, exc)  # type: ignore[arg-type]
-    refusals.close()
 
 
 def test_refusals_are_listed_shown_and_released_by_filter(
