@@ -11,25 +11,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import ARRAY, BigInteger, bindparam, delete, func, insert, select, tuple_, update
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from handlers import tables
-from handlers.events import Delivery, Event, Stream, TaskKey
-from handlers.families import Family, File, Place, Row, mark_of, sighting_of
-from handlers.merge import Sighting, from_facts, to_facts
+from handlers.difference import Difference
+from handlers.events import Delivery, Event, TaskKey
+from handlers.families import Family, File, mark_of, sighting_of
+from handlers.merge import Sighting, from_facts
+from handlers.rows import Row, delete, fetch, insert
 from handlers.runs import MARKS, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping, Table
+    from sqlalchemy import Connection, RowMapping
 
 _NAME = ("vendor", "app_id", "room_id", "type", "task_id")
-#: how many values one statement may name; SQLite's oldest limit is 999
-_CHUNK = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +44,45 @@ class Told:
         return (self.event.at, self.delivery.id, self.position)
 
 
-def fold(connection: Connection, told: Sequence[Told], *, now: int) -> dict[tuple[str, int], list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """What folding some events in comes to, worked out and not written yet."""
+
+    #: what each event changed, by delivery and position
+    changes: Mapping[tuple[str, int], list[str]]
+    _difference: Difference
+    _events: Sequence[Row]
+    _stale_events: Sequence[Row]
+    _generation: int
+
+    def is_current(self, connection: Connection) -> bool:
+        """Tell whether the catalogue is still as it was when this was worked out."""
+        return self._generation == generation(connection)
+
+    def write(self, connection: Connection) -> None:
+        """Write it all."""
+        self._difference.write(connection)
+        delete(connection, tables.events, self._stale_events)
+        insert(connection, tables.events, self._events)
+        _advance(connection)
+
+
+def fold(connection: Connection, told: Sequence[Told], *, now: int) -> Mapping[tuple[str, int], list[str]]:
     """Fold the events in; return the changes that each told, by delivery and position.
 
     The caller's transaction writes. `now`, in milliseconds UTC, becomes updated_at of what differs.
     """
+    folded = work_out(connection, told, now=now)
+    folded.write(connection)
+    return folded.changes
+
+
+def work_out(connection: Connection, told: Sequence[Told], *, now: int) -> Folded:
+    """Fold the events in as `fold` does, but leave the writing to the caller.
+
+    On SQLite it may be written by a later transaction than the one that read, if it is current then.
+    """
+    before = generation(connection)
     by_family: dict[TaskKey, list[Told]] = defaultdict(list)
     for one in told:
         if one.event.task is not None and one.event.kind != "unknown":
@@ -64,9 +96,28 @@ def fold(connection: Connection, told: Sequence[Told], *, now: int) -> dict[tupl
         for one in sorted(by_family[key], key=lambda t: t.order):
             changes[one.delivery.id, one.position] = put(families, one)
         families[key].settle()
-    write(connection, families.values(), now=now)
-    _write_events(connection, told, families, changes)
-    return changes
+    stale, rows = _events(connection, told, families, changes)
+    return Folded(
+        changes=changes,
+        _difference=Difference(families.values(), now=now),
+        _events=rows,
+        _stale_events=stale,
+        _generation=before,
+    )
+
+
+def generation(connection: Connection) -> int:
+    """Return a number that changes whenever SQLite's catalogue is written; a server has locks instead, and gives 0."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def _advance(connection: Connection) -> None:
+    """Let whoever has read the catalogue without the write lock know that it is another now."""
+    if connection.dialect.name == "sqlite":
+        following = (generation(connection) + 1) % 2**31
+        connection.exec_driver_sql(f"PRAGMA user_version = {following}")
 
 
 def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) -> list[str]:
@@ -85,32 +136,36 @@ def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) 
 def lock(connection: Connection, keys: Sequence[TaskKey]) -> None:
     """Keep other workers from these families until the transaction ends; the keys are sorted."""
     if connection.dialect.name == "postgresql" and keys:
-        numbers = func.unnest(bindparam("numbers", [_number(key) for key in keys], type_=ARRAY(BigInteger)))
-        connection.execute(select(func.pg_advisory_xact_lock(numbers.column_valued("number"))))
+        numbers = [_number(key) for key in keys]
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) AS n", (numbers,))
 
 
 def _number(key: TaskKey) -> int:
-    digest = hashlib.blake2b("\0".join(astuple(key)).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b("\0".join(_named(key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def _named(key: TaskKey) -> tuple[str, ...]:
+    return (key.vendor, key.app_id, key.room_id, key.type, key.task_id)
 
 
 def load(connection: Connection, locators: Mapping[TaskKey, Collection[str] | None]) -> dict[TaskKey, Family]:
     """Load the families: of each the files named by locator with their sightings (None: all), of others the row."""
     families = {key: Family(key=key) for key in locators}
     owners: dict[str, Family] = {}
-    for row in _rows(connection, tables.tasks, _NAME, [astuple(key) for key in families]):
+    for row in fetch(connection, tables.tasks, _NAME, [_named(key) for key in families]):
         family = families[key_of(row)]
         family.stored[row["run"]] = family.tasks[row["run"]] = row
         owners[row["id"]] = family
     if not owners:
         return families
-    for row in _rows(connection, tables.marks, _NAME, [astuple(family.key) for family in owners.values()]):
+    for row in fetch(connection, tables.marks, _NAME, [_named(family.key) for family in owners.values()]):
         mark = {name: row[name] for name in ("at", "kind", "delivery", "account", "business_id", "reason")}
         families[key_of(row)].stored_marks.add(Mark(**mark))
     for family in families.values():
         family.marks |= family.stored_marks
     wanted: dict[str, File] = {}
-    for row in _rows(connection, tables.recordings, ("task",), [(task,) for task in owners]):
+    for row in fetch(connection, tables.recordings, ("task",), [(task,) for task in owners]):
         family = owners[row["task"]]
         file = File(id=row["id"], stored=row, row=dict(row))
         family.files[row["locator"]] = file
@@ -123,7 +178,7 @@ def load(connection: Connection, locators: Mapping[TaskKey, Collection[str] | No
 
 def _load_sightings(connection: Connection, files: Mapping[str, File]) -> None:
     names = ("delivery", "position", "door", "account", "received_at", "at", "fingerprint")
-    for row in _rows(connection, tables.sightings, ("recording",), [(recording,) for recording in files]):
+    for row in fetch(connection, tables.sightings, ("recording",), [(recording,) for recording in files]):
         recording, business_id = from_facts(row["facts"])
         told = {name: row[name] for name in names}
         sighting = Sighting(recording=recording, business_id=business_id, **told)
@@ -143,192 +198,52 @@ def key_of(row: Row | RowMapping) -> TaskKey:
     )
 
 
-def _rows(
-    connection: Connection, table: Table, names: Sequence[str], values: Sequence[tuple[Any, ...]]
-) -> Iterator[Row]:
-    """Yield the rows whose named columns have one of the values."""
-    columns = [table.c[name] for name in names]
-    for start in range(0, len(values), _CHUNK):
-        some = values[start : start + _CHUNK]
-        wanted = columns[0].in_([value for (value,) in some]) if len(columns) == 1 else tuple_(*columns).in_(some)
-        for row in connection.execute(select(table).where(wanted)).mappings():
-            yield dict(row)
-
-
 def write(connection: Connection, families: Iterable[Family], *, now: int) -> int:
     """Write what of the families differs from what is stored; return how many rows that is."""
-    rows = _Difference()
-    for family in families:
-        rows.add(family, now)
-    _renumber(connection, rows.updated_tasks)
-    for table, ids in ((tables.recordings, rows.dropped_files), (tables.tasks, rows.dropped_tasks)):
-        _delete(connection, table, [{"id": one} for one in ids])
-    _delete(connection, tables.marks, rows.dropped_marks)
-    _delete(connection, tables.sightings, rows.dropped_sightings)
-    _delete(connection, tables.recording_streams, rows.dropped_streams)
-    _insert(connection, tables.tasks, rows.new_tasks)
-    _update(connection, tables.tasks, rows.updated_tasks)
-    _insert(connection, tables.marks, rows.marks)
-    _insert(connection, tables.recordings, rows.new_files)
-    _update(connection, tables.recordings, rows.updated_files)
-    _insert(connection, tables.recording_streams, rows.streams)
-    _insert(connection, tables.sightings, rows.sightings)
-    return rows.count
+    difference = Difference(families, now=now)
+    difference.write(connection)
+    _advance(connection)
+    return difference.count
 
 
-class _Difference:
-    """The rows to insert, update and delete, by table."""
-
-    def __init__(self) -> None:
-        self.new_tasks: list[Row] = []
-        self.updated_tasks: list[Row] = []
-        self.dropped_tasks: list[str] = []
-        self.new_files: list[Row] = []
-        self.updated_files: list[Row] = []
-        self.dropped_files: list[str] = []
-        self.marks: list[Row] = []
-        self.dropped_marks: list[Row] = []
-        self.sightings: list[Row] = []
-        self.dropped_sightings: list[Row] = []
-        self.streams: list[Row] = []
-        self.dropped_streams: list[Row] = []
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, vars(self).values()))
-
-    def add(self, family: Family, now: int) -> None:
-        name = {column: getattr(family.key, column) for column in _NAME}
-        stored = {row["id"]: row for row in family.stored.values()}
-        for row in family.tasks.values():
-            before = stored.pop(row["id"], None)
-            self._task(before, {"upload": None, "segment_count": 0} | row | name, now)
-        self.dropped_tasks += stored
-        for locator, file in family.files.items():
-            self._file(file, file.row | name | {"id": file.id, "locator": locator}, now)
-        self.marks += [name | _mark_row(mark) for mark in family.marks - family.stored_marks]
-        self.dropped_marks += [name | _mark_key(mark) for mark in family.stored_marks - family.marks]
-
-    def _task(self, before: Row | None, row: Row, now: int) -> None:
-        if before is None:
-            self.new_tasks.append(row | {"updated_at": now})
-        elif row != before:
-            self.updated_tasks.append(row | {"updated_at": now})
-
-    def _file(self, file: File, row: Row, now: int) -> None:
-        streams = row.pop("streams", ())
-        if file.is_gone:
-            self.dropped_files.append(file.id)
-        elif file.stored is None:
-            self.new_files.append(row | {"updated_at": now})
-        elif row != file.stored:
-            self.updated_files.append(row | {"updated_at": now})
-        if file.stored_sightings is not None and file.sightings != file.stored_sightings:
-            self._sightings(file.id, file.stored_sightings, file.sightings)
-            self._streams(file, streams)
-
-    def _sightings(self, recording: str, before: Mapping[Place, Sighting], after: Mapping[Place, Sighting]) -> None:
-        differ = [place for place, sighting in after.items() if before.get(place) != sighting]
-        gone = [place for place in before if before[place] != after.get(place)]
-        self.dropped_sightings += [_sighting_key(recording, before[place]) for place in gone]
-        self.sightings += [_sighting_row(recording, after[place]) for place in differ]
-
-    def _streams(self, file: File, streams: Iterable[Stream]) -> None:
-        if file.stored is not None:
-            self.dropped_streams.append({"recording": file.id})
-        if not file.is_gone:
-            self.streams += [
-                {"recording": file.id, "user_id": stream.user_id, "source": stream.source or ""} for stream in streams
-            ]
-
-
-def _sighting_key(recording: str, sighting: Sighting) -> Row:
-    return {"recording": recording, "delivery": sighting.delivery, "position": sighting.position}
-
-
-def _sighting_row(recording: str, sighting: Sighting) -> Row:
-    told = ("door", "account", "received_at", "at", "fingerprint")
-    return (
-        _sighting_key(recording, sighting)
-        | {name: getattr(sighting, name) for name in told}
-        | {"facts": to_facts(sighting)}
-    )
-
-
-def _mark_key(mark: Mark) -> Row:
-    return {"at": mark.at, "kind": mark.kind, "delivery": mark.delivery}
-
-
-def _mark_row(mark: Mark) -> Row:
-    return _mark_key(mark) | {"account": mark.account, "business_id": mark.business_id, "reason": mark.reason}
-
-
-def _renumber(connection: Connection, rows: Sequence[Row]) -> None:
-    """Move runs out of each other's way before they get their new numbers: (name, run) is unique."""
-    moved = [{"moved_id": row["id"], "moved_run": -row["run"]} for row in rows if row["run"] > 1]
-    if moved:
-        table = tables.tasks
-        connection.execute(
-            update(table).where(table.c.id == bindparam("moved_id")).values(run=bindparam("moved_run")), moved
-        )
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        connection.execute(insert(table), list(rows))
-
-
-def _update(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        named = [row | {"_id": row["id"]} for row in rows]
-        values: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "id"}
-        connection.execute(update(table).where(table.c.id == bindparam("_id")).values(values), named)
-
-
-def _delete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        same = [table.c[name] == bindparam(f"its_{name}") for name in rows[0]]
-        named = [{f"its_{name}": value for name, value in row.items()} for row in rows]
-        connection.execute(delete(table).where(*same), named)
-
-
-def _write_events(
+def _events(
     connection: Connection,
     told: Sequence[Told],
     families: Mapping[TaskKey, Family],
     changes: Mapping[tuple[str, int], list[str]],
-) -> None:
-    """Keep what each delivery meant; an event that was folded before keeps the changes that it told then."""
-    deliveries = sorted({one.delivery.id for one in told})
-    before = {
-        (row["delivery"], row["position"]): json.loads(row["changes"])
-        for row in _rows(connection, tables.events, ("delivery",), [(delivery,) for delivery in deliveries])
-    }
-    if before:
-        _delete(connection, tables.events, [{"delivery": delivery} for delivery, _ in sorted(before)])
+) -> tuple[list[Row], list[Row]]:
+    """Return which events to delete, and what each delivery meant.
+
+    An event that was folded before keeps the changes that it told then.
+    """
+    before = _stored_events(connection, told)
     rows = []
     for one in told:
         place = (one.delivery.id, one.position)
-        merged = dict.fromkeys((*before.get(place, ()), *changes[place]))
+        known = json.loads(before[place]["changes"]) if place in before else ()
+        merged = dict.fromkeys((*known, *changes[place]))
         rows.append(_event_row(one, families) | {"changes": json.dumps(list(merged))})
-    _insert(connection, tables.events, rows)
+    return [{"delivery": delivery, "position": position} for delivery, position in before], rows
+
+
+def _stored_events(connection: Connection, told: Sequence[Told]) -> dict[tuple[str, int], Row]:
+    deliveries = sorted({one.delivery.id for one in told})
+    rows = fetch(connection, tables.events, ("delivery",), [(delivery,) for delivery in deliveries])
+    return {(row["delivery"], row["position"]): row for row in rows}
 
 
 def correct_events(connection: Connection, told: Sequence[Told], families: Mapping[TaskKey, Family]) -> int:
     """Bring what is stored of these events up to what they mean now; return how many rows differed."""
-    deliveries = sorted({one.delivery.id for one in told})
-    stored = {
-        (row["delivery"], row["position"]): row
-        for row in _rows(connection, tables.events, ("delivery",), [(delivery,) for delivery in deliveries])
-    }
+    stored = _stored_events(connection, told)
     rows = []
     for one in told:
         before = stored.get((one.delivery.id, one.position), {"changes": "[]"})
         after = _event_row(one, families) | {"changes": before["changes"]}
         if after != before:
             rows.append(after)
-    _delete(connection, tables.events, [{"delivery": row["delivery"], "position": row["position"]} for row in rows])
-    _insert(connection, tables.events, rows)
+    delete(connection, tables.events, [{"delivery": row["delivery"], "position": row["position"]} for row in rows])
+    insert(connection, tables.events, rows)
+    _advance(connection)
     return len(rows)
 
 

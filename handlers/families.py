@@ -59,10 +59,21 @@ class File:
         return self.stored_sightings is not None and not self.sightings
 
     @property
+    def differs(self) -> bool:
+        """Tell whether anything of the file may have to be written."""
+        return self.stored_sightings is not None or self.row != self.stored
+
+    @property
     def span(self) -> Span:
         """Return when the file was recorded."""
-        names = ("started_at", "ended_at", "first_seen_at", "account", "business_id")
-        return Span(**{name: self.row[name] for name in names})
+        row = self.row
+        return Span(
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            first_seen_at=row["first_seen_at"],
+            account=row["account"],
+            business_id=row["business_id"],
+        )
 
 
 @dataclass(kw_only=True)
@@ -100,15 +111,18 @@ class Family:
         starts = starts_of(self.marks)
         marks: dict[int, list[Mark]] = defaultdict(list)
         files: dict[int, list[File]] = defaultdict(list)
+        spans: dict[int, list[Span]] = defaultdict(list)
         for mark in self.marks:
             marks[run_of(starts, mark.at)].append(mark)
         for file in (file for file in self.files.values() if not file.is_gone):
-            files[run_of(starts, file.span.time)].append(file)
+            span = file.span
+            run = run_of(starts, span.time)
+            files[run].append(file)
+            spans[run].append(span)
         rows = self._rows_by_start(starts, sorted(marks.keys() | files.keys()))
         self.tasks = {}
         for run, row in rows.items():
-            described = describe(marks[run], [file.span for file in files[run]])
-            self.tasks[run] = row | dict(described) | {"run": run}
+            self.tasks[run] = row | dict(describe(marks[run], spans[run])) | {"run": run}
             for file in files[run]:
                 file.row["task"] = row["id"]
 
