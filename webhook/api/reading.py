@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from flask import abort, request
 from pydantic import BaseModel, ValidationError
 
-from handlers.errors import WrongRequest
+from handlers.errors import TooLarge, WrongRequest
 from webhook.api.queries import Nothing
 from webhook.body import read_body
 
@@ -53,7 +53,10 @@ def read_query(model: type[Model], given: Mapping[str, list[str]]) -> Model:
 
 
 def _read_json_body(model: type[BaseModel] | None) -> BaseModel:
-    raw = read_body(request.environ, MOST_BODY) if request.method == "POST" else b""
+    try:
+        raw = read_body(request.environ, MOST_BODY) if request.method == "POST" else b""
+    except TooLarge:
+        abort(413, f"the body is too large; at most {MOST_BODY} bytes are taken")
     if model is None and not raw:
         return Nothing()
     if not raw:
