@@ -102,9 +102,12 @@ class Family:
 
     def put_mark(self, mark: Mark) -> list[str]:
         """Fold a start, stop or failure; return its kind unless the same was told before."""
-        told = any(known.at == mark.at and known.kind == mark.kind for known in self.marks)
-        self.marks.add(mark)
-        return [] if told else [mark.kind]
+        same = [known for known in self.marks if known.at == mark.at and known.kind == mark.kind]
+        own = [known for known in same if known.delivery == mark.delivery]
+        # One delivery has one mark of a kind and time: of two that differ, the greater, whatever their order.
+        self.marks.difference_update(own)
+        self.marks.add(max((*own, mark), key=lambda one: (one.reason or "", one.business_id or "")))
+        return [] if same else [mark.kind]
 
     def settle(self) -> None:
         """Compute the runs from the marks and files."""

@@ -2,7 +2,8 @@
 
 1. Look at the oldest kept deliveries and write down that they are in hand.
 2. Read them; what can't be read is quarantined with the reason.
-3. Fold the events and mark the deliveries processed, in one transaction.
+3. Fold the events and mark the deliveries processed, in one transaction. On SQLite, where keeping waits for whoever
+   writes, the folding is worked out before that transaction, and again in it if the catalogue changed meanwhile.
 4. If that fails, do each alone, so that a bug costs only the delivery that meets it.
 """
 
@@ -12,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 
 from handlers import catalogue, meters, tables
 from handlers.clock import now_ms
@@ -22,6 +23,7 @@ from handlers.fields import storable
 from handlers.hands import MOST_TRIES, Hand
 from handlers.meters import Meters
 from handlers.reading import meaning
+from handlers.rows import update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: most deliveries in one transaction; on SQLite few, because keeping waits meanwhile (design §4)
-_MOST_ON_SQLITE = 32
-_MOST_ON_SERVER = 256
+#: most deliveries in hand
+_MOST = 256
+#: most of them in one transaction; on SQLite few, because keeping waits meanwhile (design §4)
+_AT_ONCE_ON_SQLITE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,20 @@ class _Judged:
     reason: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Settlement:
+    """What settling some deliveries comes to, worked out and not written yet."""
+
+    judged: Sequence[_Judged]
+    folded: catalogue.Folded
+    now: int
+
+    def write(self, connection: Connection) -> None:
+        """Write the catalogue, and that the deliveries are done with."""
+        self.folded.write(connection)
+        _mark(connection, self.judged, self.now)
+
+
 class Processor:
     """What one worker does with the inbox."""
 
@@ -73,7 +90,7 @@ class Processor:
         self._settings = settings
         self._vendors = vendors
         self._clock = clock
-        self._most = _MOST_ON_SQLITE if database.is_sqlite else _MOST_ON_SERVER
+        self._at_once = _AT_ONCE_ON_SQLITE if database.is_sqlite else _MOST
         self.hand = Hand(database)
         self.meters = Meters()
 
@@ -98,7 +115,7 @@ class Processor:
             .join_from(tables.inbox, tables.deliveries, tables.deliveries.c.id == tables.inbox.c.delivery)
             .where(tables.inbox.c.state == tables.KEPT)
             .order_by(tables.inbox.c.delivery)
-            .limit(self._most)
+            .limit(_MOST)
             .with_for_update(skip_locked=True, of=tables.inbox)
         )
         with self._database.read() as connection:
@@ -106,7 +123,15 @@ class Processor:
         return [_Waiting(delivery=to_delivery(row), tries=row["tries"]) for row in rows]
 
     def _together(self, waiting: Sequence[_Waiting]) -> None:
-        self.hand.take([one.delivery.id for one in waiting], now=self._clock())
+        is_held = False
+        for start in range(0, len(waiting), self._at_once):
+            if not is_held:
+                self.hand.take([one.delivery.id for one in waiting[start:]], now=self._clock())
+            some = waiting[start : start + self._at_once]
+            is_held = self._settle_or_each_alone(some)
+
+    def _settle_or_each_alone(self, waiting: Sequence[_Waiting]) -> bool:
+        """Settle the deliveries in one transaction and return True; where that fails, one by one."""
         try:
             self._settle([self._judge(one.delivery) for one in waiting])
         except DatabaseAway:
@@ -114,6 +139,8 @@ class Processor:
         except Exception:  # noqa: BLE001 - a bug costs only the delivery that meets it
             _log.exception("a batch of %d deliveries failed; each is tried alone", len(waiting))
             self._each_alone(waiting)
+            return False
+        return True
 
     def _each_alone(self, waiting: Sequence[_Waiting]) -> None:
         for one in waiting:
@@ -140,18 +167,27 @@ class Processor:
 
     def _settle(self, judged: Sequence[_Judged]) -> None:
         """Fold what the deliveries mean and mark them, in one transaction."""
+        settlement = None
+        if self._database.is_sqlite:
+            with self._database.read() as connection:
+                settlement = self._work_out(connection, judged)
         with self._database.write() as connection:
-            ours = _still_kept(connection, [one.delivery.id for one in judged])
-            judged = [one for one in judged if one.delivery.id in ours]
-            told = [
-                catalogue.Told(delivery=one.delivery, position=position, event=event)
-                for one in judged
-                for position, event in enumerate(one.events)
-            ]
-            now = self._clock()
-            catalogue.fold(connection, told, now=now)
-            _mark(connection, judged, now)
-        self._count(judged, now)
+            # Another worker's settling is a write to the catalogue too: what is current is ours still.
+            if settlement is None or not settlement.folded.is_current(connection):
+                settlement = self._work_out(connection, judged)
+            settlement.write(connection)
+        self._count(settlement.judged, settlement.now)
+
+    def _work_out(self, connection: Connection, judged: Sequence[_Judged]) -> _Settlement:
+        ours = _still_kept(connection, [one.delivery.id for one in judged])
+        judged = [one for one in judged if one.delivery.id in ours]
+        told = [
+            catalogue.Told(delivery=one.delivery, position=position, event=event)
+            for one in judged
+            for position, event in enumerate(one.events)
+        ]
+        now = self._clock()
+        return _Settlement(judged=judged, folded=catalogue.work_out(connection, told, now=now), now=now)
 
     def _count(self, judged: Sequence[_Judged], now: int) -> None:
         processed = [one.delivery.id for one in judged if one.reason is None]
@@ -181,16 +217,13 @@ def _still_kept(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def _mark(connection: Connection, judged: Sequence[_Judged], now: int) -> None:
-    if not judged:
-        return
-    inbox = tables.inbox
     rows = [
         {
-            "its_delivery": one.delivery.id,
-            "its_state": tables.PROCESSED if one.reason is None else tables.QUARANTINED,
-            "its_reason": one.reason,
+            "delivery": one.delivery.id,
+            "state": tables.PROCESSED if one.reason is None else tables.QUARANTINED,
+            "reason": one.reason,
+            "processed_at": now,
         }
         for one in judged
     ]
-    values = {"state": bindparam("its_state"), "reason": bindparam("its_reason"), "processed_at": now}
-    connection.execute(update(inbox).where(inbox.c.delivery == bindparam("its_delivery")).values(values), rows)
+    update(connection, tables.inbox, ("state", "reason", "processed_at"), rows, key="delivery")

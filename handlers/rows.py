@@ -53,10 +53,10 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         _execute(connection, _insertion(table, names, _is_sqlite(connection)), names, rows)
 
 
-def update(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write the named columns of the rows, found by their ids."""
+def update(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row], *, key: str = "id") -> None:
+    """Write the named columns of the rows, found by their key."""
     if rows:
-        _execute(connection, _updating(table, tuple(names), _is_sqlite(connection)), (*names, "id"), rows)
+        _execute(connection, _updating(table, tuple(names), key, _is_sqlite(connection)), (*names, key), rows)
 
 
 def delete(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -115,12 +115,13 @@ def _insertion(table: Table, names: tuple[str, ...], sqlite: bool) -> str:  # no
 
 
 @cache
-def _updating(table: Table, names: tuple[str, ...], sqlite: bool) -> str:  # noqa: FBT001 - a key of the cache
+def _updating(table: Table, names: tuple[str, ...], key: str, sqlite: bool) -> str:  # noqa: FBT001 - a key of the cache
     if sqlite:
         changes = ", ".join(f'"{name}" = ?' for name in names)
-        return f"UPDATE {table.name} SET {changes} WHERE id = ?"  # noqa: S608
+        return f'UPDATE {table.name} SET {changes} WHERE "{key}" = ?'  # noqa: S608
     changes = ", ".join(f'"{name}" = r."{name}"' for name in names)
-    return f"UPDATE {table.name} AS t SET {changes} FROM {_recordset(table, (*names, 'id'))} WHERE t.id = r.id"  # noqa: S608
+    source = _recordset(table, (*names, key))
+    return f'UPDATE {table.name} AS t SET {changes} FROM {source} WHERE t."{key}" = r."{key}"'  # noqa: S608
 
 
 @cache
