@@ -63,10 +63,10 @@ def web(host: str | None, *, only: str | None) -> None:
     _prepare(settings)
     # Before anything imports prometheus_client, which looks for it once.
     os.environ[VARIABLE] = str(make_metrics_folder(settings.data))
+    # Once, before the fork: importing takes a second of each process that does it. It opens and starts nothing.
+    from webhook.app import create_app  # noqa: PLC0415 (see above)
 
     def make_app() -> WSGIApplication:
-        from webhook.app import create_app  # noqa: PLC0415 (each worker process opens its own, after the fork)
-
         return create_app(settings, only=only)
 
     proxies = settings.trusted_proxies
