@@ -144,10 +144,18 @@ tasks = Table(
     Column("recorded_ms", BigInteger, nullable=False, server_default=text("0")),
     Column("updated_at", BigInteger, nullable=False),
     Index("tasks_name", "vendor", "app_id", "room_id", "type", "task_id", "run", unique=True),
+    Index("tasks_account", "account", "id"),
+    Index("tasks_app", "app_id", "id"),
     Index("tasks_room", "room_id", "id"),
     Index("tasks_task", "task_id", "id"),
     Index("tasks_updated_at", "updated_at"),
     Index("tasks_started_at", "started_at"),
+    Index(
+        "tasks_running",
+        "id",
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
 )
 
 #: the recorded files; the columns from vendor to task_id repeat the task's, so that lists need no join
@@ -183,12 +191,21 @@ recordings = Table(
     Column("first_seen_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Index("recordings_task", "task", "locator", unique=True),
+    Index("recordings_account", "account", "id"),
     Index("recordings_app", "app_id", "id"),
     Index("recordings_room", "room_id", "id"),
     Index("recordings_task_id", "task_id", "id"),
     Index("recordings_key", "key"),
     Index("recordings_started_at", "started_at"),
+    Index("recordings_first_seen_at", "first_seen_at"),
     Index("recordings_updated_at", "updated_at"),
+    Index(
+        "recordings_unavailable",
+        "state",
+        "id",
+        sqlite_where=text("state <> 'available'"),
+        postgresql_where=text("state <> 'available'"),
+    ),
 )
 
 #: whose picture or sound went into a file

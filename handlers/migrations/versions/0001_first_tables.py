@@ -137,12 +137,22 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("recordings_account", "recordings", ["account", "id"], unique=False)
     op.create_index("recordings_app", "recordings", ["app_id", "id"], unique=False)
+    op.create_index("recordings_first_seen_at", "recordings", ["first_seen_at"], unique=False)
     op.create_index("recordings_key", "recordings", ["key"], unique=False)
     op.create_index("recordings_room", "recordings", ["room_id", "id"], unique=False)
     op.create_index("recordings_started_at", "recordings", ["started_at"], unique=False)
     op.create_index("recordings_task", "recordings", ["task", "locator"], unique=True)
     op.create_index("recordings_task_id", "recordings", ["task_id", "id"], unique=False)
+    op.create_index(
+        "recordings_unavailable",
+        "recordings",
+        ["state", "id"],
+        unique=False,
+        sqlite_where=sa.text("state <> 'available'"),
+        postgresql_where=sa.text("state <> 'available'"),
+    )
     op.create_index("recordings_updated_at", "recordings", ["updated_at"], unique=False)
     op.create_table(
         "refusals",
@@ -205,8 +215,18 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("tasks_account", "tasks", ["account", "id"], unique=False)
+    op.create_index("tasks_app", "tasks", ["app_id", "id"], unique=False)
     op.create_index("tasks_name", "tasks", ["vendor", "app_id", "room_id", "type", "task_id", "run"], unique=True)
     op.create_index("tasks_room", "tasks", ["room_id", "id"], unique=False)
+    op.create_index(
+        "tasks_running",
+        "tasks",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    )
     op.create_index("tasks_started_at", "tasks", ["started_at"], unique=False)
     op.create_index("tasks_task", "tasks", ["task_id", "id"], unique=False)
     op.create_index("tasks_updated_at", "tasks", ["updated_at"], unique=False)
