@@ -138,23 +138,28 @@ class Spool:
     @contextmanager
     def _usable(self) -> Iterator[None]:
         """Open the file; say what to do where it is damaged, which no waiting mends."""
+        name = self.path.name
         try:
             self._open()
             yield
+        except DatabaseAway as exc:
+            raise self._useless(getattr(exc.__cause__, "orig", exc)) from exc
         except OSError as exc:
-            raise DatabaseAway(f"the spool {self.path.name} can't be used: {exc.strerror}") from exc
+            raise self._useless(exc.strerror) from exc
         except SQLAlchemyError as exc:
-            name = self.path.name
-            raise DatabaseAway(
-                f"the spool {name} can't be used: {getattr(exc, 'orig', exc)}; move {name}, {name}-wal and {name}-shm "
-                "away, for its deliveries may be saved from there, and a new one is made"
+            raise self._useless(
+                f"{getattr(exc, 'orig', exc)}; move {name}, {name}-wal and {name}-shm away, for its deliveries may be "
+                "saved from there, and a new one is made"
             ) from exc
+
+    def _useless(self, why: object) -> DatabaseAway:
+        return DatabaseAway(f"the spool {self.path.name} can't be used: {why}")
 
     def _is_there(self) -> bool:
         try:
             return self.path.exists()
         except OSError as exc:
-            raise DatabaseAway(f"the spool {self.path.name} can't be used: {exc.strerror}") from exc
+            raise self._useless(exc.strerror) from exc
 
     def _open(self) -> None:
         """Make the file if need be; if it was moved away, let go of it."""
