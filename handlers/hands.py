@@ -1,7 +1,8 @@
 """Which delivery kills a worker: what each has in hand is written down before it is touched.
 
-When a worker is gone, what it had in hand is suspect: each gets one more try counted, and is then processed
-alone, so that after three tries the culprit stands by itself and its neighbours are through.
+When a worker is gone, what it had in hand is suspect: it is then processed one by one, and what is alone in hand
+at a death has one more try counted, so that after three tries the culprit stands by itself and its neighbours
+are through.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import case, delete, insert, select, update
 
 from handlers.ids import new_id
 from handlers.tables import KEPT, hands, inbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Connection
 
     from handlers.database import Database
 
@@ -35,7 +38,6 @@ class Hand:
         self._database = database
         self.worker = new_id("wrk")
         self._host = socket.gethostname()
-        self._is_written = False
 
     def take(self, deliveries: Sequence[str], *, now: int) -> None:
         """Write down what is about to be processed; `now` in milliseconds UTC."""
@@ -44,12 +46,10 @@ class Hand:
             if not self._database.is_sqlite:
                 # Losing this row with the whole server loses no delivery, so it need not wait for the disk.
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-            if not self._is_written:
+            # The row may be there or not: its first commit may have gone through unheard, others may have adopted it.
+            if connection.execute(update(hands).where(hands.c.worker == self.worker).values(held)).rowcount == 0:
                 owner = {"worker": self.worker, "host": self._host, "pid": os.getpid()}
                 connection.execute(insert(hands), [owner | held])
-            else:
-                connection.execute(update(hands).where(hands.c.worker == self.worker).values(held))
-        self._is_written = True
 
     def put_down(self) -> None:
         """Say that this worker ends in order."""
@@ -65,15 +65,24 @@ class Hand:
         for row in found:
             with self._database.write() as connection:
                 if connection.execute(delete(hands).where(hands.c.worker == row.worker)).rowcount == 1:
-                    held = inbox.c.delivery.in_(json.loads(row.deliveries))
-                    query = update(inbox).where(held, inbox.c.state == KEPT).values(tries=inbox.c.tries + 1)
-                    suspects += connection.execute(query).rowcount
+                    suspects += _count_try(connection, json.loads(row.deliveries))
         return suspects
 
     def _is_dead(self, worker: str, host: str, pid: int, age_ms: int) -> bool:
         if worker == self.worker:
             return False
         return age_ms > LEASE_MS or (host == self._host and not _is_alive(pid))
+
+
+def _count_try(connection: Connection, deliveries: Sequence[str]) -> int:
+    """Count one more try for a delivery that was in hand alone; of several, make suspects that are tried alone.
+
+    Several workers may die with the same batch in hand: were each death counted, its innocents would be condemned.
+    """
+    was_alone = len(deliveries) == 1
+    tries = inbox.c.tries + 1 if was_alone else case((inbox.c.tries == 0, 1), else_=inbox.c.tries)
+    held = inbox.c.delivery.in_(deliveries)
+    return connection.execute(update(inbox).where(held, inbox.c.state == KEPT).values(tries=tries)).rowcount
 
 
 def _is_alive(pid: int) -> bool:
