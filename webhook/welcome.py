@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handlers.settings import callback_url
@@ -28,10 +31,10 @@ def start_lines(settings: Settings, *, host: str) -> Iterator[str]:
         yield ""
         yield from account_lines(settings, local)
     else:
-        yield "Callback URLs to paste into the vendors' consoles, and a callback to try: reelhook accounts"
+        yield f"Callback URLs to paste into the vendors' consoles, and a callback to try: {_program()} accounts"
     yield ""
     yield "Look at what came in:"
-    yield "  reelhook recordings list"
+    yield f"  {_program()} recordings list"
     token = _generated_token(settings) if settings.generated else None
     yield f"  curl -H 'Authorization: Bearer {token or 'YOUR-API-TOKEN'}' {local}/api/v1/recordings"
     yield f"The API is explained at {local}/docs. Ctrl-C stops everything."
@@ -42,6 +45,8 @@ def account_lines(settings: Settings, local: str | None = None) -> Iterator[str]
     """Return the callback URLs, what to set at the vendors, and a callback to try, with the secrets in them."""
     for account in settings.accounts.values():
         yield f"{account.vendor}, account {account.name}"
+        if account.vendor not in VENDORS:
+            yield "  (this version has no door for this vendor yet; its settings are checked already)"
         yield f"  callback URL  {callback_url(settings, account)}"
         for secret in account.callback_secrets:
             yield f"  signing key   {secret.reveal()}"
@@ -52,6 +57,14 @@ def account_lines(settings: Settings, local: str | None = None) -> Iterator[str]
     yield from _sample_lines(settings, local or local_url(settings, "127.0.0.1"))
 
 
+def _program() -> str:
+    """Return how `reelhook` is typed here: by its path where the environment that holds it is not active."""
+    beside = Path(sys.executable).with_name("reelhook")
+    if shutil.which("reelhook") is not None or not beside.exists():
+        return "reelhook"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
 def local_url(settings: Settings, host: str) -> str:
     """Return where this machine itself reaches the server."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared)
@@ -60,8 +73,9 @@ def local_url(settings: Settings, host: str) -> str:
 
 def _sample_lines(settings: Settings, local: str) -> Iterator[str]:
     for account in settings.accounts.values():
-        sample = VENDORS[account.vendor].sample
-        if sample is not None and account.url_tokens:
+        vendor = VENDORS.get(account.vendor)
+        if vendor is not None and vendor.sample is not None and account.url_tokens:
+            sample = vendor.sample
             yield ""
             yield "Try it, with the callback that the vendor's documentation shows:"
             yield f"  curl -d {shlex.quote(sample.decode())} {shlex.quote(_local_callback(settings, account, local))}"
