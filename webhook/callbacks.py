@@ -32,7 +32,7 @@ def callbacks_blueprint(
     """Return the doors at which vendors push."""
     blueprint = Blueprint("callbacks", __name__)
 
-    @blueprint.post("/callbacks/<vendor>/<account>")
+    @blueprint.post("/callbacks/<vendor>/<account>", strict_slashes=False)
     def receive(vendor: str, account: str) -> dict[str, str | int]:
         """Keep one callback and answer for it."""
         incoming = _incoming(vendor, account)
