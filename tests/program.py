@@ -80,6 +80,8 @@ class Program:
     log: Path
     port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None)
+    #: the command that the program's own is given to, such as unshare(1)
+    within: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -89,7 +91,7 @@ class Program:
         """Start it; `ready` waits for a web process to answer."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "webhook", *self.arguments],
+                [*self.within, sys.executable, "-m", "webhook", *self.arguments],
                 env=self.environ,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -122,11 +124,12 @@ class Program:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], *arguments: str, log: Path) -> Iterator[Program]:
+def running(environ: Mapping[str, str], *arguments: str, log: Path, within: tuple[str, ...] = ()) -> Iterator[Program]:
     """Run `reelhook ARGUMENTS` on a free port, and end it."""
     port = free_port()
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("REELHOOK_", "DATABASE_URL"))}
-    program = Program(environ=plain | dict(environ) | {"PORT": str(port)}, arguments=arguments, log=log, port=port)
+    told = plain | dict(environ) | {"PORT": str(port)}
+    program = Program(environ=told, arguments=arguments, log=log, port=port, within=within)
     program.start()
     try:
         yield program
