@@ -52,9 +52,9 @@ def fill(database: Database, count: int) -> None:
     key = "'fill:' || CAST(:series AS text) || n"
     statements = (
         f"""INSERT INTO deliveries (id, account, vendor, door, received_at, seen_key, headers, body)
-        {numbers} SELECT {own}, :account, 'aliyun', 'http', :now, {key}, :headers, {body} FROM numbers""",
-        f"INSERT INTO inbox (delivery, state) {numbers} SELECT {own}, 'kept' FROM numbers",
-        f"INSERT INTO seen (account, seen_key, delivery) {numbers} SELECT :account, {key}, {own} FROM numbers",
+        {numbers} SELECT {own}, :account, 'aliyun', 'http', :now, {key}, :headers, {body} FROM numbers""",  # noqa: S608 - our own words only
+        f"INSERT INTO inbox (delivery, state) {numbers} SELECT {own}, 'kept' FROM numbers",  # noqa: S608 - our own words only
+        f"INSERT INTO seen (account, seen_key, delivery) {numbers} SELECT :account, {key}, {own} FROM numbers",  # noqa: S608 - our own words only
     )
     told = {
         "count": count,

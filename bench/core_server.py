@@ -6,7 +6,6 @@ SQLite they meet in its own busy time-out.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, cast
 
 from flask import Flask
@@ -18,13 +17,14 @@ from handlers import tables
 from handlers.database import Database
 from handlers.deliveries import Accepted, pack_headers
 from handlers.inbox import Inbox
-from handlers.keeper import Keeper
 from handlers.refusals import Refusals
 from handlers.vendors import VENDORS
 from webhook.callbacks import callbacks_blueprint
 from webhook.figures import Figures
 
 if TYPE_CHECKING:
+    from handlers.keeper import Keeper
+    import sqlite3
     from sqlalchemy import Engine
 
     from handlers.deliveries import Entry

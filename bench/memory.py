@@ -50,5 +50,5 @@ def _sizes(pid: int) -> tuple[int, int]:
 
 def tell(processes: int, rss: float, pss: float) -> None:
     """Print the sums."""
-    note = f"proportional (PSS) {pss:,.0f} MB; {GOAL.verdict(rss)}"
-    report.row(f"memory of serve at rest, {processes} processes, MB", f"{rss:,.0f} (RSS)", note)
+    report.row(f"serve at rest, {processes} processes, sum of RSS, MB", f"{rss:,.0f}", GOAL.verdict(rss))
+    report.row("the same, pages that they share counted once (PSS)", f"{pss:,.0f}", GOAL.verdict(pss))

@@ -1,4 +1,4 @@
-"""What the product is measured against: a Flask view that reads the body and answers the same, and does nothing else."""
+"""What the product is measured against: a Flask view that reads the body, answers the same, and does nothing else."""
 
 from __future__ import annotations
 

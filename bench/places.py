@@ -72,7 +72,7 @@ def made(engine: str, names: Sequence[str], root: Path) -> Iterator[dict[str, Pl
     with ExitStack() as stack:
         places = {}
         for name in names:
-            folder = root / f"{engine.lower()}-{name}"
+            folder = root / f"{engine.lower()}-{name.replace(' ', '-')}"
             folder.mkdir()
             (folder / "reelhook.toml").write_text(_CONFIG)
             url = f"sqlite:///{folder}/reelhook.db"

@@ -48,7 +48,7 @@ def title(text: str) -> None:
 
 def row(name: str, figure: str, note: str = "") -> None:
     """Print one figure and what is to be said of it."""
-    print(f"  {name:<44} {figure:<34} {note}".rstrip(), flush=True)
+    print(f"  {name:<50} {figure:<30} {note}".rstrip(), flush=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 DURABLE = "durable"
 NOOP = "no-op"
 CORE = "Core"
-#: variant -> the module that serves it, with its arguments
-_SERVERS: Mapping[str, tuple[str, ...]] = {
-    DURABLE: ("webhook", "web", "--host", "127.0.0.1"),
-    NOOP: ("bench.noop_server",),
-    CORE: ("bench.core_server",),
-}
+_PRODUCT = ("webhook", "web", "--host", "127.0.0.1")
+#: variant -> the module that serves it; any other name is the product's
+_SERVERS: Mapping[str, tuple[str, ...]] = {NOOP: ("bench.noop_server",), CORE: ("bench.core_server",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +74,7 @@ def stations(places: Mapping[str, Place]) -> Iterator[list[Station]]:
         for name, place in places.items():
             port, log = free_port(), place.folder / "web.log"
             crew = stack.enter_context(worker(place))
-            server = stack.enter_context(started(_SERVERS[name], environ=place.environ(port), log=log))
+            server = stack.enter_context(started(_SERVERS.get(name, _PRODUCT), environ=place.environ(port), log=log))
             wait_until_ready(server, f"http://127.0.0.1:{port}/livez", log)
             found.append(Station(name=name, place=place, port=port, crew=crew))
         yield found
