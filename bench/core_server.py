@@ -23,11 +23,12 @@ from webhook.callbacks import callbacks_blueprint
 from webhook.figures import Figures
 
 if TYPE_CHECKING:
-    from handlers.keeper import Keeper
     import sqlite3
+
     from sqlalchemy import Engine
 
     from handlers.deliveries import Entry
+    from handlers.keeper import Keeper
     from handlers.settings import Settings
 
 #: connections: one for each thread of the server
