@@ -13,7 +13,8 @@ import pytest
 from callbacks import file_created
 from conftest import API_TOKEN, TOKEN
 from crowd import Crowd, Ledger
-from program import Answer, Program, request, running, wait_until
+from program import Answer, Program, running, wait_until
+from program import request as ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ def _running_on(folder: Path, environ: dict[str, str], log: Path) -> Iterator[tu
 def _post(program: Program, ledger: Ledger) -> Answer:
     """Post a callback and write down the answer."""
     body = ledger.new_body()
-    answer = request("POST", program.url + _DOOR, body)
+    answer = ask("POST", program.url + _DOOR, body)
     ledger.answer(body, answer.status, dict(answer.headers), answer.body, 0.0)
     return answer
 
@@ -79,12 +80,13 @@ def _post(program: Program, ledger: Ledger) -> Answer:
 def _assert_all_there(program: Program, ledger: Ledger) -> None:
     """Ask the API for each answered delivery, and for its recording."""
     authorized = {"Authorization": f"Bearer {API_TOKEN}"}
+    ready = f"{program.url}/readyz"
+    wait_until(lambda: ask("GET", ready).json()["spool"]["waiting"] == 0, what="a spool that drains")
     for delivery, body in ledger.answered.items():
-        answer = request("GET", f"{program.url}/api/v1/deliveries/{delivery}", headers=authorized)
+        answer = ask("GET", f"{program.url}/api/v1/deliveries/{delivery}", headers=authorized)
         assert answer.status == 200, f"{delivery} was answered and is not there: {answer.body!r}"
         assert answer.json()["body"] == body.decode()
-    ready = f"{program.url}/readyz"
-    wait_until(lambda: request("GET", ready).json()["inbox"]["waiting"] == 0, what="an inbox without work")
+    wait_until(lambda: ask("GET", ready).json()["inbox"]["waiting"] == 0, what="an inbox without work")
 
 
 def test_a_full_disk_gives_503_loses_nothing_that_got_200_and_recovers_by_itself(
@@ -99,11 +101,11 @@ def test_a_full_disk_gives_503_loses_nothing_that_got_200_and_recovers_by_itself
         with Crowd(program.port, _DOOR, ledger, clients=8, pause=0.02):
             wait_until(lambda: len(ledger.refused) >= 40, what="refusals on a full disk")
         turned_away = file_created()
-        assert request("POST", program.url + _DOOR, turned_away).status == 503
-        assert request("GET", f"{program.url}/livez").status == 200
+        assert ask("POST", program.url + _DOOR, turned_away).status == 503
+        assert ask("GET", f"{program.url}/livez").status == 200
         small.free()
         wait_until(lambda: _post(program, ledger).status == 200, what="a kept callback after room was made")
-        again = [request("POST", program.url + _DOOR, turned_away).json()["status"] for _ in range(2)]
+        again = [ask("POST", program.url + _DOOR, turned_away).json()["status"] for _ in range(2)]
         assert again == ["kept", "repeat"], "what got 503 was never there"
         for _ in range(20):
             assert _post(program, ledger).status == 200
@@ -124,7 +126,7 @@ def test_a_spool_on_another_disk_takes_over_while_the_databases_disk_is_full(
     with _running_on(disk, environ, tmp_path / "log") as (program, small):
 
         def spooled() -> int:
-            return int(request("GET", f"{program.url}/readyz").json()["spool"]["waiting"])
+            return int(ask("GET", f"{program.url}/readyz").json()["spool"]["waiting"])
 
         for _ in range(20):
             assert _post(program, ledger).status == 200
@@ -138,6 +140,25 @@ def test_a_spool_on_another_disk_takes_over_while_the_databases_disk_is_full(
     assert not ledger.unanswered
     assert not ledger.refused
     assert ledger.slowest < 3.0
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_full_data_folder_costs_no_callback_while_there_is_another_place_for_it(
+    engine: str, environ_on_sqlite: dict[str, str], disk: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Full before the first callback: nothing that comes with it, such as the figures' files, has its room yet."""
+    ledger = Ledger()
+    environ = environ_on_sqlite | {"REELHOOK_DATA": str(disk)}
+    if engine == "sqlite":
+        environ |= {"DATABASE_URL": f"sqlite:///{disk}/reelhook.db", "REELHOOK_SPOOL": f"{tmp_path}/spool.db"}
+    else:
+        environ |= {"DATABASE_URL": str(request.getfixturevalue("postgres_url")), "WEB_CONCURRENCY": "2"}
+    with _running_on(disk, environ, tmp_path / "log") as (program, small):
+        small.fill()
+        for _ in range(20):
+            assert _post(program, ledger).status == 200
+        small.free()
+        _assert_all_there(program, ledger)
 
 
 @pytest.fixture

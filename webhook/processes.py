@@ -61,8 +61,9 @@ def web(host: str | None, *, only: str | None) -> None:
     """Run the web server until SIGTERM or SIGINT, and end the process."""
     settings = _begin_alone()
     _prepare(settings)
-    # Before anything imports prometheus_client, which looks for it once.
-    os.environ[VARIABLE] = str(make_metrics_folder(settings.data))
+    if settings.web_concurrency > 1:
+        # Before anything imports prometheus_client, which looks for it once.
+        os.environ[VARIABLE] = str(make_metrics_folder(settings.data))
     # Once, before the fork: importing takes a second of each process that does it. It opens and starts nothing.
     from webhook.app import create_app  # noqa: PLC0415 (see above)
 
