@@ -25,21 +25,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: headers that hold somebody's credentials, or the connection's own business
-_DROPPED = frozenset(
-    {
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "connection",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    }
-)
+#: headers that are the connection's own business
+_DROPPED = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"})
+#: what the names of headers say that hold somebody's credentials
+_CREDENTIALS = re.compile(r"authorization|cookie|credential|token|secret|password|api-?key")
 #: the secret of a callback URL, in a header in which a proxy or a client repeats the URL
 _TOKEN = re.compile(r"(token(?:=|%3d))[^\s&#;,'\"<>]*", re.IGNORECASE)
 #: characters of a token that may be looked for in a header; a shorter one is found in any text
@@ -111,7 +100,8 @@ def useful_headers(incoming: Incoming) -> dict[str, str]:
     size = 0
     for name, value in incoming.headers.items():
         size += len(name) + len(value)
-        if name.lower() not in _DROPPED and size <= _MOST_HEADERS:
+        dropped = name.lower() in _DROPPED or _CREDENTIALS.search(name.lower())
+        if not dropped and size <= _MOST_HEADERS:
             kept[name.lower()] = _without_token(value, incoming.token or "")
     return kept
 
