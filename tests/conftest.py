@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 TOKEN = "a-token-for-the-lessons-account-0123456789"
 API_TOKEN = "an-api-token-0123456789abcdef0123456789"
+# Every program that a test starts would compile all it imports anew where the environment forbids to keep it.
+if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", f"{tempfile.gettempdir()}/reelhook-test-compiled-{os.geteuid()}")
 _SERVER = os.environ.get("REELHOOK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 

@@ -40,8 +40,6 @@ class Crashes:
     url: str
     folder: Path
     chance: random.Random
-    #: compiled modules are kept there: a start costs half
-    compiled: Path
     ledger: Ledger = field(default_factory=Ledger)
     rounds: int = 0
     #: answered deliveries that a later start still lacked
@@ -57,8 +55,6 @@ class Crashes:
             "REELHOOK_CONFIG": str(config),
             "REELHOOK_API_TOKENS": API_TOKEN,
             "LESSONS_TOKEN": TOKEN,
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(self.compiled),
         }
 
     def run(self, rounds: int) -> None:
@@ -184,7 +180,7 @@ def engines(seed: int, tmp_path: Path, request: pytest.FixtureRequest) -> list[C
         folder = tmp_path / name
         (folder / "data").mkdir(parents=True, mode=0o700)
         chance = random.Random(f"{seed} {name}")
-        engines.append(Crashes(name=name, url=url, folder=folder, chance=chance, compiled=tmp_path / "compiled"))
+        engines.append(Crashes(name=name, url=url, folder=folder, chance=chance))
     return engines
 
 
