@@ -218,6 +218,7 @@ def _connect(url: str) -> PatientConnection:
     options = dict(parsed.query)
     options.setdefault("connect_timeout", str(_CONNECT_PATIENCE))
     options.setdefault("application_name", "reelhook")
+    options.setdefault("client_encoding", "UTF8")
     options.setdefault("tcp_user_timeout", str(int(WORK_PATIENCE * 1000)))
     plain = parsed.set(drivername="postgresql", query=options)
     return PatientConnection.connect(plain.render_as_string(hide_password=False))
