@@ -129,6 +129,11 @@ def _conditions(settings: dict[str, str]) -> Iterator[Finding]:
     if settings["default_transaction_read_only"] == "on":
         does = "ALTER ROLE ... RESET default_transaction_read_only (or of the database, or in postgresql.conf)"
         yield fail("database.read_only", "default_transaction_read_only is on: nothing can be written", does)
+    if settings["autovacuum"] == "off":
+        says = "autovacuum is off: tables grow, and questions become slow because the planner does not know the tables"
+        yield warn("database.autovacuum", says, "set autovacuum = on in postgresql.conf, and run ANALYZE once")
+    else:
+        yield ok("database.autovacuum", "autovacuum is on")
     encoding = settings["server_encoding"]
     if encoding == "UTF8":
         yield ok("database.encoding", "the database's encoding is UTF8")

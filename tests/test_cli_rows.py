@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from callbacks import file_created, incoming
 from conftest import TOKEN
-from terminal import PROGRAM, clean, told, typed
+from terminal import PROGRAM, asked, asked_json, clean, told
 
 from handlers import questions
 from handlers.errors import BadToken
@@ -56,20 +56,21 @@ def test_json_is_what_the_api_answers(filled: Database, environ: dict[str, str])
             listing = getattr(questions, f"list_{many}")(connection, Filters(), Page())
             assert listing.items
             item = getattr(questions, f"show_{one}")(connection, listing.items[0]["id"])
-        assert told(many, "list", "--json", environ=environ) == {"items": listing.items, "next": None}
-        assert told(many, "show", item["id"], "--json", environ=environ) == item
+        assert asked_json(many, "list", "--json", environ=environ) == {"items": listing.items, "next": None}
+        assert asked_json(many, "show", item["id"], "--json", environ=environ) == item
+    assert told(many, "show", item["id"], "--json", environ=environ) == item
 
 
 @pytest.mark.parametrize("noun", NOUNS)
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_people_see_a_table(environ: dict[str, str], noun: str) -> None:
-    items = told(noun, "list", "--json", environ=environ)["items"]
-    done = typed(noun, "list", environ=environ)
+    items = asked_json(noun, "list", "--json", environ=environ)["items"]
+    done = asked(noun, "list", environ=environ)
     heading, *rows = done.stdout.splitlines()
     assert "(UTC)" in heading
     assert [row.split()[0] for row in rows] == [item["id"] for item in items]
-    one = typed(noun, "show", items[0]["id"], environ=environ)
+    one = asked(noun, "show", items[0]["id"], environ=environ)
     assert one.returncode == 0
     assert items[0]["id"] in one.stdout.splitlines()[0]
 
@@ -77,13 +78,13 @@ def test_people_see_a_table(environ: dict[str, str], noun: str) -> None:
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_pages_follow_each_other(environ: dict[str, str]) -> None:
-    everything = told("recordings", "list", "--all", "--json", environ=environ)
+    everything = asked_json("recordings", "list", "--all", "--json", environ=environ)
     assert (len(everything["items"]), everything["next"]) == (5, None)
-    first = told("recordings", "list", "--limit", "3", "--json", environ=environ)
-    rest = told("recordings", "list", "--limit", "3", "--cursor", first["next"], "--json", environ=environ)
+    first = asked_json("recordings", "list", "--limit", "3", "--json", environ=environ)
+    rest = asked_json("recordings", "list", "--limit", "3", "--cursor", first["next"], "--json", environ=environ)
     assert first["items"] + rest["items"] == everything["items"]
     assert rest["next"] is None
-    hint = typed("recordings", "list", "--limit", "3", environ=environ)
+    hint = asked("recordings", "list", "--limit", "3", environ=environ)
     assert first["next"] in hint.stderr
 
 
@@ -91,7 +92,7 @@ def test_pages_follow_each_other(environ: dict[str, str]) -> None:
 @pytest.mark.usefixtures("filled")
 def test_a_filter_given_twice_means_any_of_both(environ: dict[str, str]) -> None:
     def found(*options: str) -> int:
-        return len(told("recordings", "list", *options, "--json", environ=environ)["items"])
+        return len(asked_json("recordings", "list", *options, "--json", environ=environ)["items"])
 
     assert found("--room-id", "room-0") == 3
     assert found("--room-id", "room-0", "--room-id", "room-1") == 5
@@ -104,13 +105,13 @@ def test_a_filter_given_twice_means_any_of_both(environ: dict[str, str]) -> None
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_a_list_without_rows_says_so(environ: dict[str, str]) -> None:
-    done = typed("recordings", "list", "--room-id", "elsewhere", environ=environ)
+    done = asked("recordings", "list", "--room-id", "elsewhere", environ=environ)
     assert (done.returncode, done.stdout) == (0, "No recording matches.\n")
-    assert told("recordings", "list", "--room-id", "elsewhere", "--json", environ=environ) == {
+    assert asked_json("recordings", "list", "--room-id", "elsewhere", "--json", environ=environ) == {
         "items": [],
         "next": None,
     }
-    assert told("tasks", "list", "--task-id", "elsewhere", "--all", "--json", environ=environ) == {
+    assert asked_json("tasks", "list", "--task-id", "elsewhere", "--all", "--json", environ=environ) == {
         "items": [],
         "next": None,
     }
@@ -130,7 +131,7 @@ def test_a_list_without_rows_says_so(environ: dict[str, str]) -> None:
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_a_question_that_can_not_be_answered_ends_with_2(environ: dict[str, str], options: list[str]) -> None:
-    done = typed("recordings", "list", *options, environ=environ)
+    done = asked("recordings", "list", *options, environ=environ)
     assert done.returncode == 2
     assert options[0] in done.stderr
     assert "Traceback" not in done.stderr
@@ -140,7 +141,7 @@ def test_a_question_that_can_not_be_answered_ends_with_2(environ: dict[str, str]
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_what_is_not_there_ends_with_1(environ: dict[str, str], noun: str) -> None:
-    done = typed(noun, "show", "nothing", environ=environ)
+    done = asked(noun, "show", "nothing", environ=environ)
     assert done.returncode == 1
     assert "there is no" in done.stderr
 
@@ -174,19 +175,19 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(environ: dict[str, 
 
 
 def _states(environ: dict[str, str]) -> dict[str, int]:
-    items = told("deliveries", "list", "--json", environ=environ)["items"]
+    items = asked_json("deliveries", "list", "--json", environ=environ)["items"]
     return {state: sum(item["state"] == state for item in items) for state in ("kept", "processed", "quarantined")}
 
 
 @pytest.mark.usefixtures("filled")
 def test_replay_counts_asks_and_puts_back(environ: dict[str, str]) -> None:
     before = {"kept": 0, "processed": 5, "quarantined": 1}
-    assert told("replay", "--preview", "--json", environ=environ) == {"matching": 1, "more": False}
-    assert told("replay", "--preview", "--state", "processed", "--json", environ=environ)["matching"] == 5
-    unasked = typed("replay", environ=environ)
+    assert asked_json("replay", "--preview", "--json", environ=environ) == {"matching": 1, "more": False}
+    assert asked_json("replay", "--preview", "--state", "processed", "--json", environ=environ)["matching"] == 5
+    unasked = asked("replay", environ=environ)
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
     assert _states(environ) == before
-    assert told("replay", "--yes", "--json", environ=environ) == {"replayed": 1}
+    assert asked_json("replay", "--yes", "--json", environ=environ) == {"replayed": 1}
     assert _states(environ) == {"kept": 1, "processed": 5, "quarantined": 0}
 
 
@@ -194,31 +195,32 @@ def test_replay_counts_asks_and_puts_back(environ: dict[str, str]) -> None:
 @pytest.mark.usefixtures("filled")
 def test_replay_takes_deliveries_by_name(environ: dict[str, str]) -> None:
     ids = [
-        item["id"] for item in told("deliveries", "list", "--state", "processed", "--json", environ=environ)["items"]
+        item["id"]
+        for item in asked_json("deliveries", "list", "--state", "processed", "--json", environ=environ)["items"]
     ]
-    assert told("replay", *ids[:2], "--json", environ=environ) == {"replayed": 2}
-    missing = typed("replay", ids[2], "dlv_nothing", environ=environ)
+    assert asked_json("replay", *ids[:2], "--json", environ=environ) == {"replayed": 2}
+    missing = asked("replay", ids[2], "dlv_nothing", environ=environ)
     assert (missing.returncode, "dlv_nothing" in missing.stderr) == (1, True)
     assert _states(environ)["kept"] == 3
-    both = typed("replay", ids[0], "--vendor", "aliyun", environ=environ)
+    both = asked("replay", ids[0], "--vendor", "aliyun", environ=environ)
     assert (both.returncode, "either" in both.stderr) == (2, True)
 
 
 @pytest.mark.usefixtures("filled")
 def test_release_keeps_what_was_refused(environ: dict[str, str]) -> None:
-    assert told("release", "--preview", "--json", environ=environ) == {"matching": 1, "more": False}
-    unasked = typed("release", environ=environ)
+    assert asked_json("release", "--preview", "--json", environ=environ) == {"matching": 1, "more": False}
+    unasked = asked("release", environ=environ)
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
-    assert told("release", "--reason", "bad_token", "--yes", "--json", environ=environ) == {"released": 1}
+    assert asked_json("release", "--reason", "bad_token", "--yes", "--json", environ=environ) == {"released": 1}
     assert _states(environ)["kept"] == 1
-    assert told("release", "--preview", "--json", environ=environ)["matching"] == 0
+    assert asked_json("release", "--preview", "--json", environ=environ)["matching"] == 0
 
 
 @ONLY_SQLITE
 @pytest.mark.usefixtures("filled")
 def test_release_says_why_one_can_not_be_released(environ: dict[str, str]) -> None:
-    ids = [item["id"] for item in told("refusals", "list", "--json", environ=environ)["items"]]
-    done = typed("release", *ids, environ=environ)
+    ids = [item["id"] for item in asked_json("refusals", "list", "--json", environ=environ)["items"]]
+    done = asked("release", *ids, environ=environ)
     assert done.returncode == 1
     assert "released 1" in done.stderr
     assert "was not well-formed" in done.stderr
@@ -226,10 +228,10 @@ def test_release_says_why_one_can_not_be_released(environ: dict[str, str]) -> No
 
 @pytest.mark.usefixtures("filled")
 def test_rebuild_tells_what_it_met(environ: dict[str, str]) -> None:
-    unasked = typed("rebuild", environ=environ)
+    unasked = asked("rebuild", environ=environ)
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
-    before = told("recordings", "list", "--json", environ=environ)
-    report = told("rebuild", "--yes", "--json", environ=environ)
+    before = asked_json("recordings", "list", "--json", environ=environ)
+    report = asked_json("rebuild", "--yes", "--json", environ=environ)
     assert (report["deliveries"], report["families"], report["rows_changed"]) == (6, 5, 0)
-    assert told("recordings", "list", "--json", environ=environ) == before
-    assert "6 deliveries read" in typed("rebuild", "--yes", environ=environ).stdout
+    assert asked_json("recordings", "list", "--json", environ=environ) == before
+    assert "6 deliveries read" in asked("rebuild", "--yes", environ=environ).stdout
