@@ -171,7 +171,7 @@ def test_over_http_the_cause_is_told_mended_and_everything_released_in_bulk(tmp_
         assert len(told["items"]) == 5
         assert {item["reason"] for item in told["items"]} == {answer.json()["reason"]}
         config.write_text(f'{_ACCOUNT}app_ids = ["another", "9q1x"]\n')
-        program.stop()
+        program.kill()
         program.start()
         program.ready()
         released = request(
