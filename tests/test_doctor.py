@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -239,12 +241,8 @@ def test_a_spool_that_is_off_beside_a_server_is_warned_of(environ: dict[str, str
 def test_a_disk_that_runs_full_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, expected: str
 ) -> None:
-    class Usage:
-        pass
-
-    usage = Usage()
-    usage.free = free  # type: ignore[attr-defined]
-    monkeypatch.setattr(premises.shutil, "disk_usage", lambda _path: usage)  # type: ignore[attr-defined]
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     found = {one.check: one for one in premises.examine_folder(tmp_path, name="REELHOOK_DATA", holds_sqlite=True)}
     assert found["data.disk"].level == expected
 

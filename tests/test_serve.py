@@ -177,7 +177,7 @@ def test_port_0_takes_a_free_port_and_prints_it(tmp_path: Path) -> None:
         assert program.stop() == 0
 
 
-@pytest.mark.parametrize(("options", "address"), [((), "0.0.0.0"), (("--host", "127.0.0.1"), "127.0.0.1")])  # noqa: S104
+@pytest.mark.parametrize(("options", "address"), [((), "0.0.0.0"), (("--host", "127.0.0.1"), "127.0.0.1")])  # noqa: S104 (a name)
 def test_a_platform_that_sets_the_port_reaches_every_address(
     tmp_path: Path, options: tuple[str, ...], address: str
 ) -> None:
