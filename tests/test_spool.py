@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,6 @@ from handlers.vendor import seen_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from handlers.settings import Settings
 
@@ -162,7 +162,7 @@ _CRASH = """
 
 def crash(after: str, *arguments: str) -> list[str]:
     """Run the code in a process that kills itself at its end; return the lines that it had printed."""
-    program = textwrap.dedent(_CRASH).format(tests=os.path.dirname(__file__)) + textwrap.dedent(after)  # noqa: PTH120
+    program = textwrap.dedent(_CRASH).format(tests=str(Path(__file__).parent)) + textwrap.dedent(after)
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     return done.stdout.split()
