@@ -23,6 +23,11 @@ END_OF_HEAD = b"\r\n\r\n"
 HEAD_LIMIT = 65_536
 #: bytes; the line that announces a chunk
 CHUNK_LINE_LIMIT = 8_190
+#: bytes; what the chunks' lines may take beside a quarter of the body: a body in chunks of one byte is an attack, for
+#: each of them costs the parser more than it costs the sender
+FRAMING_LIMIT = 65_536
+#: bytes; in what pieces a chunked body is given out: the parser copies what it holds at every chunk
+PIECE = 8_192
 #: a chunk's size in hexadecimal digits; more than these is no size
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
@@ -79,6 +84,7 @@ class Reception:
         self._counted = 0  # bytes of the body in whole chunks
         self._partial = 0  # bytes of the body in the chunk that is coming
         self._read = False
+        self._given = memoryview(b"")
         self._advance()
 
     def add(self, data: bytes) -> None:
@@ -97,9 +103,17 @@ class Reception:
 
     def __next__(self) -> bytes:
         """Give out the request, once; raise BrokenOff to whoever wants more than came."""
-        if self._read:
+        if not self._read:
+            self._read = True
+            self._given = memoryview(self._take())
+        if not self._given:
             raise BrokenOff(self._came, too_large=self.stage is Stage.TOO_LARGE)
-        self._read = True
+        most = PIECE if self._chunk else len(self._given)
+        piece, self._given = bytes(self._given[:most]), self._given[most:]
+        return piece
+
+    def _take(self) -> bytes:
+        """Take the request out of what is held."""
         self._came = self._partial + self._counted
         if self._end is not None and not self._chunk:
             self._came = min(len(self.held), self._end) - self._body
@@ -172,7 +186,7 @@ class Reception:
         end = start + size
         self._partial = max(0, min(len(self.held), end) - start)
         framing = start - self._body - self._counted
-        if self._counted + size > self.max_body or framing > self.max_body + HEAD_LIMIT:
+        if self._counted + size > self.max_body or framing > FRAMING_LIMIT + self._counted // 4:
             self.stage = Stage.TOO_LARGE
         elif len(self.held) >= end + len(CRLF):
             if self.held.startswith(CRLF, end):
