@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, text, tuple_, update
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
     from handlers.database import Database
 
@@ -63,25 +67,54 @@ def _accepted(entry: Entry, first: str) -> Accepted:
     return Accepted(delivery=first, quarantined=entry.reason if entry.state == tables.QUARANTINED else None)
 
 
-_SEEN = "INSERT INTO seen (account, seen_key, delivery) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_DELIVERIES = """
-INSERT INTO deliveries (id, account, vendor, door, received_at, seen_key, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_INBOX = "INSERT INTO inbox (delivery, state, reason) VALUES (?, ?, ?)"
+_SEEN = ("seen", ("account", "seen_key", "delivery"))
+_DELIVERIES = ("deliveries", ("id", "account", "vendor", "door", "received_at", "seen_key", "headers", "body"))
+_INBOX = ("inbox", ("delivery", "state", "reason"))
+#: rows of one statement: SQLite's oldest limit is 999 values
+_ROWS = 100
 
 
 def _keep_on_sqlite(connection: Connection, entries: Sequence[Entry]) -> set[str]:
-    """Insert what is new, through the driver: these statements run under the write lock."""
+    """Insert what is new, through the driver: these statements run under the write lock.
+
+    Each is one for all entries: between two of them this thread may wait for every other one of the process.
+    """
     cursor = connection.connection.cursor()
-    fresh = []
-    for entry in entries:
-        account, own = entry.delivery.account, entry.delivery.id
-        inserted = sum(cursor.execute(_SEEN, (account, key, own)).rowcount for key in entry.keys)
-        if inserted == len(entry.keys):
-            fresh.append(entry)
-    cursor.executemany(_DELIVERIES, [tuple(_delivery_row(entry).values()) for entry in fresh])
-    cursor.executemany(_INBOX, [(entry.delivery.id, entry.state, entry.reason) for entry in fresh])
+    fresh = _note_on_sqlite(cursor, entries)
+    _insert_on_sqlite(cursor, _DELIVERIES, [tuple(_delivery_row(entry).values()) for entry in fresh])
+    _insert_on_sqlite(cursor, _INBOX, [(entry.delivery.id, entry.state, entry.reason) for entry in fresh])
     return {entry.delivery.id for entry in fresh}
+
+
+def _note_on_sqlite(cursor: DBAPICursor, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Note the keys of the entries as seen; return those of which none was noted before."""
+    rows = [[(entry.delivery.account, key, entry.delivery.id) for key in entry.keys] for entry in entries]
+    together = [row for own in rows for row in own]
+    if len(together) <= _ROWS:
+        with suppress(sqlite3.IntegrityError):  # takes back the whole statement, and only that
+            _insert_on_sqlite(cursor, _SEEN, together)
+            return entries
+    fresh = []
+    for entry, own in zip(entries, rows, strict=True):
+        inserted = sum(cursor.execute(f"{_values(_SEEN, 1)} ON CONFLICT DO NOTHING", row).rowcount for row in own)
+        if inserted == len(own):
+            fresh.append(entry)
+    return fresh
+
+
+def _insert_on_sqlite(
+    cursor: DBAPICursor, place: tuple[str, tuple[str, ...]], rows: Sequence[tuple[object, ...]]
+) -> None:
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        cursor.execute(_values(place, len(some)), tuple(value for row in some for value in row))
+
+
+@cache
+def _values(place: tuple[str, tuple[str, ...]], count: int) -> str:
+    table, names = place
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - the names above
 
 
 def _delivery_row(entry: Entry) -> dict[str, Any]:
