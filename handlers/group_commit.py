@@ -55,7 +55,7 @@ class GroupCommit(Generic[Item, Result]):
             self._lead()
         if ticket.error is not None:
             raise ticket.error
-        return ticket.result  # type: ignore[return-value]
+        return ticket.result  # type: ignore[return-value] # a ticket without an error has its result
 
     def _lead(self) -> None:
         with self._lock:
@@ -63,7 +63,7 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = self._flush([ticket.item for ticket in group])
             if len(results) != len(group):
-                raise RuntimeError(f"a flush gave {len(results)} results for {len(group)} items")  # noqa: TRY301
+                raise RuntimeError(f"a flush gave {len(results)} results for {len(group)} items")  # noqa: TRY301 - it is caught for all
         except Exception as exc:  # noqa: BLE001 - each waiting thread must get it, not only the leader
             results = [exc] * len(group)
         with self._lock:

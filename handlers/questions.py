@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select
-from sqlalchemy.orm import aliased
 
 from handlers import items, tables
 from handlers.conditions import TABLES, by_state, conditions
@@ -206,7 +205,7 @@ def _shared(connection: Connection, recordings: Sequence[str]) -> set[str]:
     """Tell which of the recordings name a file that a recording of another task names too."""
     if not recordings:
         return set()
-    own, other = tables.recordings, aliased(tables.recordings)
+    own, other = tables.recordings, tables.recordings.alias()
     same = (other.c.key == own.c.key) & (other.c.bucket == own.c.bucket) & (other.c.task != own.c.task)
     query = select(own.c.id).where(own.c.id.in_(recordings), select(other.c.id).where(same).exists())
     return set(connection.execute(query).scalars())

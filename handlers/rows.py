@@ -99,7 +99,7 @@ def _chosen(table: Table, names: tuple[str, ...]) -> str:
 
 def _joined(table: Table, names: Sequence[str], source: str, join: str) -> str:
     columns = ", ".join(f't."{column.name}"' for column in table.c)
-    return f"SELECT {columns} FROM {source} {join} {table.name} AS t ON {_same(names)}"  # noqa: S608
+    return f"SELECT {columns} FROM {source} {join} {table.name} AS t ON {_same(names)}"  # noqa: S608 - names only
 
 
 def _same(names: Sequence[str]) -> str:
@@ -110,26 +110,26 @@ def _same(names: Sequence[str]) -> str:
 def _insertion(table: Table, names: tuple[str, ...], sqlite: bool) -> str:  # noqa: FBT001 - a key of the cache
     listed = _listed(names)
     if sqlite:
-        return f"INSERT INTO {table.name} ({listed}) VALUES ({_marks(len(names))})"  # noqa: S608
-    return f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM {_recordset(table, names)}"  # noqa: S608
+        return f"INSERT INTO {table.name} ({listed}) VALUES ({_marks(len(names))})"  # noqa: S608 - names only
+    return f"INSERT INTO {table.name} ({listed}) SELECT {listed} FROM {_recordset(table, names)}"  # noqa: S608 - names only
 
 
 @cache
 def _updating(table: Table, names: tuple[str, ...], key: str, sqlite: bool) -> str:  # noqa: FBT001 - a key of the cache
     if sqlite:
         changes = ", ".join(f'"{name}" = ?' for name in names)
-        return f'UPDATE {table.name} SET {changes} WHERE "{key}" = ?'  # noqa: S608
+        return f'UPDATE {table.name} SET {changes} WHERE "{key}" = ?'  # noqa: S608 - names only
     changes = ", ".join(f'"{name}" = r."{name}"' for name in names)
     source = _recordset(table, (*names, key))
-    return f'UPDATE {table.name} AS t SET {changes} FROM {source} WHERE t."{key}" = r."{key}"'  # noqa: S608
+    return f'UPDATE {table.name} AS t SET {changes} FROM {source} WHERE t."{key}" = r."{key}"'  # noqa: S608 - names only
 
 
 @cache
 def _deletion(table: Table, names: tuple[str, ...], sqlite: bool) -> str:  # noqa: FBT001 - a key of the cache
     if sqlite:
         same = " AND ".join(f'"{name}" = ?' for name in names)
-        return f"DELETE FROM {table.name} WHERE {same}"  # noqa: S608
-    return f"DELETE FROM {table.name} AS t USING {_recordset(table, names)} WHERE {_same(names)}"  # noqa: S608
+        return f"DELETE FROM {table.name} WHERE {same}"  # noqa: S608 - names only
+    return f"DELETE FROM {table.name} AS t USING {_recordset(table, names)} WHERE {_same(names)}"  # noqa: S608 - names only
 
 
 def _recordset(table: Table, names: Sequence[str]) -> str:

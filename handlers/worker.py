@@ -95,7 +95,7 @@ class _Watch:
         if self._connection is None:
             self._connection = self._database.connect(autocommit=True)
         raw = self._connection.connection.driver_connection
-        assert raw is not None, "a connection that is open has its driver's"  # noqa: S101
+        assert raw is not None, "a connection that is open has its driver's"  # noqa: S101 - an open connection
         return int(raw.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:

@@ -97,5 +97,5 @@ def refuse(database: Database, inbox: Inbox, bodies: list[bytes]) -> None:
         try:
             inbox.accept(wrong)
         except Exception as exc:  # noqa: BLE001 - whatever it is refused for
-            refusals.record(wrong, exc)  # type: ignore[arg-type]
+            refusals.record(wrong, exc)  # type: ignore[arg-type] # wrong on purpose
     refusals.close()

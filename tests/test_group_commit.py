@@ -75,7 +75,7 @@ def test_each_item_gets_its_own_result_or_its_own_error() -> None:
         return [_Refused(str(item)) if item % 3 == 0 else f"kept {item}" for item in items]
 
     group = GroupCommit(flush, most=16)
-    got = _together([lambda item=item: group.submit(item) for item in range(60)])  # type: ignore[misc]
+    got = _together([lambda item=item: group.submit(item) for item in range(60)])  # type: ignore[misc] # a default binds the loop variable
     for item, result in enumerate(got):
         if item % 3 == 0:
             assert isinstance(result, _Refused)
@@ -177,12 +177,12 @@ def test_whatever_the_interleaving_every_item_is_flushed_exactly_once_in_groups_
                 got.append(exc)
         return got
 
-    results = _together([lambda client=client: run(client) for client in range(len(clients))])  # type: ignore[misc]
+    results = _together([lambda client=client: run(client) for client in range(len(clients))])  # type: ignore[misc] # a default binds the loop variable
     every = [(client, turn) for client, turns in enumerate(clients) for turn in range(len(turns))]
     flushed = [item for each in groups for item in each]
     assert sorted(flushed) == every
     assert all(1 <= len(each) <= most for each in groups)
     for client, turn in every:
-        got = results[client][turn]  # type: ignore[index]
+        got = results[client][turn]  # type: ignore[index] # a list of lists
         wrong = (client, turn) in failed or clients[client][turn] == "refused"
         assert isinstance(got, _Refused) if wrong else got == (client, turn)

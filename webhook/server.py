@@ -117,6 +117,6 @@ def _forget_metrics(_: Arbiter, worker: Worker) -> None:
         return
     # Not above: prometheus_client decides when it is imported whether several processes share its values, and whoever
     # runs this server sets that variable only afterwards.
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - only then
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # not annotated there

@@ -108,7 +108,7 @@ def _start(life: _Life, backoff: Backoff) -> None:
     environment = {**os.environ, **(life.child.environment or {})}
     try:
         # Nothing of ours runs threads, so that code between fork and exec is safe.
-        life.process = subprocess.Popen(life.child.argv, env=environment, preexec_fn=_dying_with(os.getpid()))  # noqa: PLW1509
+        life.process = subprocess.Popen(life.child.argv, env=environment, preexec_fn=_dying_with(os.getpid()))  # noqa: PLW1509 - no threads
     except (OSError, subprocess.SubprocessError) as error:
         log.error("%s could not be started: %s", life.child.name, error)  # noqa: TRY400 (the message says it all)
         _back_off(life, backoff)
