@@ -177,7 +177,7 @@ def _source(kind: str, filters: Filters) -> FromClause:
 
 def _recordings(connection: Connection, rows: Sequence[Row]) -> list[Item]:
     streams = _streams(connection, [row["id"] for row in rows])
-    shared = _shared(connection, [row["id"] for row in rows if row["key"] is not None])
+    shared = _shared(connection, rows)
     return [items.recording(row, streams[row["id"]], shared=row["id"] in shared) for row in rows]
 
 
@@ -201,14 +201,19 @@ def _streams(connection: Connection, recordings: Sequence[str]) -> Mapping[str, 
     return _grouped("recording", connection.execute(query).mappings()) if recordings else defaultdict(list)
 
 
-def _shared(connection: Connection, recordings: Sequence[str]) -> set[str]:
-    """Tell which of the recordings name a file that a recording of another task names too."""
-    if not recordings:
-        return set()
-    own, other = tables.recordings, tables.recordings.alias()
-    same = (other.c.key == own.c.key) & (other.c.bucket == own.c.bucket) & (other.c.task != own.c.task)
-    query = select(own.c.id).where(own.c.id.in_(recordings), select(other.c.id).where(same).exists())
-    return set(connection.execute(query).scalars())
+def _shared(connection: Connection, rows: Sequence[Row]) -> set[str]:
+    """Tell which of the recordings name a file that a recording of another task names too.
+
+    Asked by the keys themselves: for a join, a server whose tables were never analysed reads every row.
+    """
+    table = tables.recordings
+    keys = sorted({row["key"] for row in rows if row["key"] is not None and row["bucket"] is not None})
+    tasks: dict[tuple[str, str], set[str]] = defaultdict(set)
+    if keys:
+        query = select(table.c.bucket, table.c.key, table.c.task).where(table.c.key.in_(keys)).distinct()
+        for bucket, key, task in connection.execute(query):
+            tasks[bucket, key].add(task)
+    return {row["id"] for row in rows if len(tasks[row["bucket"], row["key"]]) > 1}
 
 
 def _sightings(connection: Connection, recording: str) -> list[Item]:
