@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _DOOR = f"/callbacks/aliyun/lessons?token={quote(TOKEN)}"
 #: seconds of load after the first answer of a round, at the most, before the kill
 _LONGEST = 0.6
+#: rounds after which a long run says how far it is
+_TELL_EVERY = 25
 _LEFT_OUT = "PostgreSQL is left out: none answers, see REELHOOK_TEST_POSTGRES"
 
 
@@ -63,6 +65,8 @@ class Crashes:
         try:
             for _ in range(rounds):
                 self._crash(database)
+                if self.rounds % _TELL_EVERY == 0:
+                    _tell(self.figures())
             self._recover(database)
         finally:
             database.close()
@@ -198,6 +202,7 @@ def _crash_both(engines: list[Crashes], rounds: int) -> None:
 
 def _tell(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @pytest.mark.timeout(600)
