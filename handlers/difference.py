@@ -50,7 +50,8 @@ class Difference:
 
     def write(self, connection: Connection) -> None:
         """Write them all."""
-        _renumber(connection, self._updated_tasks)
+        if "run" in self._task_columns:
+            _renumber(connection, self._updated_tasks)
         for table, gone in (
             (tables.recordings, self._dropped_files),
             (tables.tasks, self._dropped_tasks),
@@ -154,5 +155,5 @@ def _mark_row(mark: Mark) -> Row:
 
 
 def _renumber(connection: Connection, rows: Iterable[Row]) -> None:
-    """Move runs out of each other's way before they get their new numbers: (name, run) is unique."""
+    """Move runs out of each other's way; the update that follows gives each its number: (name, run) is unique."""
     update(connection, tables.tasks, ["run"], [{"id": row["id"], "run": -row["run"]} for row in rows if row["run"] > 1])
