@@ -1,10 +1,11 @@
 """How the catalogue is made again from the kept deliveries, beside a server that goes on working.
 
-1. Read every settled delivery, and note in a scratch file which families it speaks of.
+1. Read every processed delivery, and note in a scratch file which families it speaks of.
 2. Family by family, under the family's lock: load what is stored, drop what those deliveries had said, put in what
    they say now, and write only what differs. Ids stay, because rows are found by their natural keys.
 
-What is told by deliveries that are no longer kept, or that were settled after the first step, stays as it is.
+What is told by deliveries that are no longer kept, that are quarantined or can't be read now, or that were settled
+after the first step, stays as it is.
 Rules don't fire. It can be ended at any moment and started again.
 """
 
@@ -87,34 +88,36 @@ class Rebuild:
         return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=changed)
 
     def _sort(self, scratch: _Scratch) -> int:
-        """Note the families of every settled delivery; return how many can't be read now."""
+        """Note the families of every processed delivery; return how many can't be read now."""
         with self._database.read() as connection:
             total = connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one()
         unreadable = done = 0
-        for page in self._settled():
+        for page in self._processed():
             for row in page:
-                families: set[TaskKey] = set()
                 try:
-                    if row["state"] == tables.PROCESSED:
-                        told = meaning(to_delivery(row), self._settings, self._vendors)
-                        families = {event.task for event in told if event.task is not None and event.kind != "unknown"}
-                    scratch.note(row["id"], families)
+                    told = meaning(to_delivery(row), self._settings, self._vendors)
                 except UnreadableDelivery:
                     unreadable += 1
+                    continue
+                families = {event.task for event in told if event.task is not None and event.kind != "unknown"}
+                scratch.note(row["id"], families)
             scratch.commit()
             done += len(page)
             self._progress(done, 2 * max(total, 1))
         return unreadable
 
-    def _settled(self) -> Iterator[Sequence[RowMapping]]:
-        """Yield the processed and quarantined deliveries, oldest first, in pages."""
+    def _processed(self) -> Iterator[Sequence[RowMapping]]:
+        """Yield the processed deliveries, oldest first, in pages.
+
+        What is quarantined may have been read before, and may be replayed meanwhile: it is not read again.
+        """
         deliveries, inbox = tables.deliveries, tables.inbox
         last = ""
         while True:
             query = (
-                select(*deliveries.c, inbox.c.state)
+                select(deliveries)
                 .join_from(deliveries, inbox, inbox.c.delivery == deliveries.c.id)
-                .where(deliveries.c.id > last, inbox.c.state != tables.KEPT)
+                .where(deliveries.c.id > last, inbox.c.state == tables.PROCESSED)
                 .order_by(deliveries.c.id)
                 .limit(_PAGE)
             )
