@@ -47,6 +47,7 @@ _FAMILIES = 16
 class Rebuilt:
     """What a rebuild met."""
 
+    #: settled ones; those in quarantine are left alone, but count
     deliveries: int
     #: deliveries that were read before and can't be read now: what they had said stays
     unreadable: int
@@ -85,6 +86,7 @@ class Rebuild:
                 changed += self._rebuild(scratch, keys)
                 done += len(keys)
                 self._progress(families + done, 2 * families)
+        deliveries += self._quarantined()
         return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=changed)
 
     def _sort(self, scratch: _Scratch) -> int:
@@ -105,6 +107,11 @@ class Rebuild:
             done += len(page)
             self._progress(done, 2 * max(total, 1))
         return unreadable
+
+    def _quarantined(self) -> int:
+        query = select(func.count()).select_from(tables.inbox).where(tables.inbox.c.state == tables.QUARANTINED)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def _processed(self) -> Iterator[Sequence[RowMapping]]:
         """Yield the processed deliveries, oldest first, in pages.
