@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
+#: a count ends here: a look must stay quick whatever has piled up
+MOST_COUNTED = 100_000
+
+
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
     """The inbox at one moment."""
@@ -35,5 +39,5 @@ def backlog(connection: Connection, *, now: int) -> Backlog:
 
 
 def _count(connection: Connection, state: str) -> int:
-    query = select(func.count()).select_from(inbox).where(inbox.c.state == state)
-    return connection.execute(query).scalar_one()
+    some = select(inbox.c.delivery).where(inbox.c.state == state).limit(MOST_COUNTED).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one()

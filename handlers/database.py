@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+_log = logging.getLogger(__name__)
+
 #: seconds that a process waits for SQLite's write lock before the database counts as away (design §4)
 LOCK_PATIENCE = 2.0
 #: seconds that the keeping of a delivery may take on a database server (design §3.1)
@@ -29,6 +33,25 @@ KEEP_PATIENCE = 1.0
 #: seconds that a question or a worker's batch may take
 WORK_PATIENCE = 30.0
 _CONNECT_PATIENCE = 2
+#: how SQLite is set up; the last comes last because the write lock is the queue, and the others may have to wait
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "cache_size=-65536",
+    "temp_store=MEMORY",
+    "journal_size_limit=67108864",
+    "busy_timeout=100",
+)
+#: how a session on a server is set up: a machine that dies in a transaction must not hold its locks for hours
+_SESSION = (
+    "SET synchronous_commit = on",
+    "SET TIME ZONE 'UTC'",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET idle_in_transaction_session_timeout = '30s'",
+    "SET tcp_keepalives_idle = 10",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",
+)
 #: seconds for one answer outside any transaction: the pool's ping and its roll-back
 _IDLE_PATIENCE = 3.0
 
@@ -46,9 +69,10 @@ class PatientConnection(psycopg.Connection[Any]):
         left = min(max(until - now, 0.001), timeout or until)
         try:
             return super().wait(gen, interval=interval, timeout=left)
-        except psycopg.DatabaseError:
-            raise
-        except psycopg.Error as exc:  # the wait's own time-out, which psycopg keeps private
+        except psycopg.Error as exc:
+            # psycopg's own time-out has no class of its own in public; the server's words have a state.
+            if exc.sqlstate is not None or time.monotonic() < now + left:
+                raise
             self.pgconn.finish()
             raise psycopg.OperationalError("the server did not answer in time") from exc
 
@@ -60,6 +84,7 @@ class Database:
         """Take a URL that settings have normalised; connect to nothing yet."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._file: tuple[int, int] | None = None
         if self.is_sqlite:
             self.engine = _sqlite_engine(self.url.render_as_string(hide_password=False), pool_size)
             self.write_lock = WriteLock(Path(f"{self.url.database}.lock"))
@@ -69,13 +94,15 @@ class Database:
     @contextmanager
     def read(self, *, patience: float = WORK_PATIENCE) -> Iterator[Connection]:
         """Open a transaction that only reads. Raise DatabaseAway when there is no answer in `patience` seconds."""
+        self._follow_file()
         with _away(), self.engine.connect() as connection:
             set_deadline(connection, patience)
             try:
                 with connection.begin():
                     yield connection
             finally:
-                set_deadline(connection, None)
+                if not connection.invalidated:
+                    set_deadline(connection, None)
 
     @contextmanager
     def write(self, *, patience: float = WORK_PATIENCE, lock_patience: float = LOCK_PATIENCE) -> Iterator[Connection]:
@@ -83,6 +110,7 @@ class Database:
 
         Raise DatabaseAway when the write lock or an answer does not come in time.
         """
+        self._follow_file()
         with _away(), self.engine.connect() as connection, self.written_by(connection, patience, lock_patience):
             yield connection
 
@@ -114,6 +142,7 @@ class Database:
 
     def connect(self, *, autocommit: bool) -> Connection:
         """Open a connection that the caller keeps and closes; raise DatabaseAway if there is no answer."""
+        self._follow_file()
         with _away():
             connection = self.engine.connect()
             try:
@@ -122,9 +151,30 @@ class Database:
                 connection.close()
                 raise
 
+    def has_moved(self) -> bool:
+        """Tell whether another file, or none, lies where SQLite's was opened: what is written now would be lost."""
+        return self._file is not None and self._file != self._identity()
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+    def _follow_file(self) -> None:
+        """Let go of a SQLite file that was moved away or replaced, and open what lies there now."""
+        if not self.is_sqlite:
+            return
+        if self.has_moved():
+            _log.error("%s is another file now, or gone; it is opened anew", self.url.database)
+            self.engine.dispose()
+            self._file = None
+        self._file = self._file or self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            told = Path(self.url.database or "").stat()
+        except OSError:
+            return None
+        return (told.st_dev, told.st_ino)
 
 
 def set_deadline(connection: Connection, patience: float | None) -> None:
@@ -180,7 +230,7 @@ def _sqlite_engine(url: str, pool_size: int) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(raw: sqlite3.Connection, _record: object) -> None:
         raw.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "temp_store=MEMORY"):
+        for pragma in _PRAGMAS:
             raw.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -202,12 +252,15 @@ def _postgres_engine(url: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(raw: PatientConnection, _record: object) -> None:
-        # A killed client's waiting statement may otherwise commit after its successor has looked.
-        raw.execute(
-            "SELECT set_config(name, '1000', false) FROM pg_settings WHERE name = 'client_connection_check_interval'"
-        )
-        raw.execute("SET synchronous_commit = on")
-        raw.execute("SET TIME ZONE 'UTC'")
+        for statement in _SESSION:
+            raw.execute(statement)
+        raw.commit()
+        # A killed client's waiting statement may otherwise commit after its successor has looked; the server's
+        # version or platform may not know it.
+        with suppress(psycopg.errors.DataError, psycopg.errors.UndefinedObject):
+            raw.execute("SET client_connection_check_interval = 1000")
+        if raw.info.transaction_status == TransactionStatus.INERROR:
+            raw.rollback()
         raw.commit()
 
     return engine

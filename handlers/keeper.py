@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ _LOOK = 0.25
 #: most deliveries that one transaction moves from the spool, and seconds that it may take
 _DRAIN = 64
 _DRAIN_PATIENCE = 10.0
+#: seconds that a group may take before the next ones are spared the wait
+_SLOW = 0.5
 
 
 class Keeper:
@@ -83,15 +86,24 @@ class Keeper:
         connection = self._connection
         if connection is None:
             return self._put_aside(entries, None)
+        began = time.monotonic()
         try:
-            return list(self._write(connection, entries))
+            results: list[Accepted | Exception] = list(self._write(connection, entries))
         except DatabaseAway as exc:
-            _log.warning("the database is away, deliveries go to the spool: %s", exc)
-            self._disconnect()
-            self._wake.set()
+            self._leave(f"the database is away: {exc}")
             return self._put_aside(entries, None)
         except Exception as exc:  # noqa: BLE001 - whatever one entry meets must cost no other one
             return self._bisect(entries, exc)
+        if self._spool is not None and (took := time.monotonic() - began) > _SLOW:
+            # Those that wait behind this group would wait as long again, and those behind them longer.
+            self._leave(f"the database took {took:.1f} s for {len(entries)} deliveries")
+        return results
+
+    def _leave(self, why: str) -> None:
+        """Take the road through the spool until the background thread finds the database quick again."""
+        _log.warning("deliveries go to the spool: %s", why)
+        self._disconnect()
+        self._wake.set()
 
     def _bisect(self, entries: Sequence[Entry], exc: Exception) -> list[Accepted | Exception]:
         """Find the entry that the database refuses; the others are kept, and it goes to the spool by itself."""
@@ -133,28 +145,30 @@ class Keeper:
         """Reconnect and drain, for ever; nothing that goes wrong here may end it."""
         while not self._stop.is_set():
             try:
+                if self._connection is not None and self._database.has_moved():
+                    self._leave("the database's file was moved or replaced")
+                if self._spool is not None:
+                    self._drain(self._spool)
                 if self._connection is None:
                     self._reconnect()
-                if self._connection is not None and self._spool is not None:
-                    self._drain(self._spool)
                 self._note(None)
             except DatabaseAway as exc:
                 self._note(str(exc))
-            except Exception:  # noqa: BLE001 - a bug here must not end the keeping
-                _log.exception("looking after the spool failed; it is tried again")
+            except Exception as exc:  # noqa: BLE001 - a bug here must not end the keeping
+                self._note(f"{type(exc).__name__}: {exc}", exc)
             self._wake.wait(_LOOK)
             self._wake.clear()
 
-    def _note(self, problem: str | None) -> None:
+    def _note(self, problem: str | None, exc: Exception | None = None) -> None:
         """Log what keeps the spool from draining, once as long as it is the same."""
         if problem is not None and problem != self._noted:
-            _log.warning("database and spool are looked at again and again: %s", problem)
+            _log.warning("database and spool are looked at again and again: %s", problem, exc_info=exc)
         self._noted = problem
 
     def _reconnect(self) -> None:
         if self._database.is_sqlite:
             # Tried out in here: behind a holder that is frozen, each callback would wait its whole patience anew.
-            with self._database.write_lock.held(LOCK_PATIENCE):
+            with self._database.write():
                 pass
         self._connection = self._database.connect(autocommit=not self._database.is_sqlite)
 

@@ -7,10 +7,11 @@ background look at a time is taken, however many ask, and nobody waits for it lo
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _PATIENCE = 3.0
 #: seconds that somebody who asks waits for it: probes give up after one
 _MOMENT = 0.8
+#: threads that wait for one look at the most
+_WAITERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +64,30 @@ class Observer:
         self._lock = Lock()
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="observer")
         self._look: Future[Observation] | None = None
+        self._began = 0.0
+        self._waiters = BoundedSemaphore(_WAITERS)
 
     def look(self) -> Observation:
-        """Return a look that was finished just now; what the database has to say is missing if it takes too long."""
+        """Return a look that was finished just now; what the database has to say is missing if it takes too long.
+
+        Only a few threads wait, and only while the look is young: the others are for callbacks.
+        """
         with self._lock:
             if self._look is None or self._look.done():
+                self._began = time.monotonic()
                 self._look = self._threads.submit(observe, self._database, self._spool, now=self._clock())
-            look = self._look
+            look, left = self._look, self._began + _MOMENT - time.monotonic()
+        if not self._waiters.acquire(timeout=0.01):
+            return self._without_database()
         try:
-            return look.result(timeout=_MOMENT)
+            return look.result(timeout=max(left, 0))
         except Late:
-            return _with_spool(Observation(backlog=None, is_migrated=None, spool=None), self._spool)
+            return self._without_database()
+        finally:
+            self._waiters.release()
+
+    def _without_database(self) -> Observation:
+        return _with_spool(Observation(backlog=None, is_migrated=None, spool=None), self._spool)
 
 
 def observe(database: Database, spool: Spool | None, *, now: int) -> Observation:
