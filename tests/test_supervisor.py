@@ -157,6 +157,19 @@ def test_a_child_that_says_wrong_usage_ends_everything_with_status_2(tmp_path: P
         assert "worker can't run with these settings" in run.log()
 
 
+def test_wrong_settings_end_nothing_once_the_child_was_well(tmp_path: Path) -> None:
+    # Well at first; its settings are refused at the second and third start, and mended before the fourth.
+    program = NOTE + "lives = len(open(sys.argv[1]).readlines());"
+    program += "time.sleep(0.6 if lives == 1 else 60 if lives == 4 else 0); sys.exit(1 if lives == 1 else 2)"
+    backoff = {"first": 0.1, "longest": 0.2, "settled": 0.5}
+    with supervised(tmp_path, {"web": OBEDIENT, "worker": program}, backoff=backoff) as run:
+        eventually(lambda: len(run.starts("worker")) == 4)
+        assert run.log().count("ended with status 2: the settings are refused now") == 2
+        assert len(run.starts("web")) == 1
+        assert alive(run.starts("web")[0][0])
+        assert run.stop() == 0
+
+
 def test_a_signal_during_back_off_ends_it_without_another_start(tmp_path: Path) -> None:
     with supervised(tmp_path, {"web": NOTE + "sys.exit(1)"}, backoff={"first": 600, "longest": 600}) as run:
         eventually(lambda: "starting it again" in run.log())

@@ -1,7 +1,8 @@
 """Decides how the processes of `reelhook serve` live and die together.
 
 Every child runs in our process group, writes to our standard output and error, and gets SIGTERM when we die, however
-we die. One that ends is started again, later and later; one that says that it was called wrongly ends them all.
+we die. One that ends is started again, later and later; one that says that it was called wrongly ends them all, unless
+it has run well before: then somebody has edited the settings since, and what runs with the old ones goes on.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Backoff:
 
     first: float = 0.5
     longest: float = 30.0
-    #: a child that lived this long was well: the next failure is a first one again
+    #: a child that lived this long was well: the next failure is a first one again, and no status ends the others
     settled: float = 60.0
 
     def pause(self, failures: int) -> float:
@@ -66,17 +67,19 @@ class _Life:
     started: float = 0.0
     failures: int = 0
     due: float = 0.0
+    #: it has lived past Backoff.settled at least once: the settings of our start were good
+    was_well: bool = False
 
 
 def supervise(children: Sequence[Child], *, grace: float = 30.0, backoff: Backoff | None = None) -> int:
     """Keep all children running until SIGTERM or SIGINT, then end them; return our exit status.
 
     Call it from the main thread. A child that ends, with whatever status, is started again; only status 2 (wrong usage
-    or settings) ends everything. On stopping, children get SIGTERM (never SIGINT, which a terminal has already sent to
-    the whole group), and SIGKILL where they are still there after `grace` seconds.
+    or settings) of one that was never well ends everything. On stopping, children get SIGTERM (never SIGINT, which a
+    terminal has already sent to the whole group), and SIGKILL where they are still there after `grace` seconds.
 
     Returns:
-        0 after a clean stop, 1 if a child had to be killed, 2 if a child ended with 2.
+        0 after a clean stop, 1 if a child had to be killed, 2 if a child that was never well ended with 2.
 
     """
     lives = [_Life(child=child) for child in children]
@@ -93,7 +96,7 @@ def _run(lives: Sequence[_Life], backoff: Backoff, wait: Callable[[float], bool]
             if life.process is None and life.due <= time.monotonic():
                 _start(life, backoff)
             if life.process is not None and life.process.poll() is not None:
-                if life.process.returncode == WRONG_USAGE:
+                if _is_hopeless(life, backoff):
                     log.error("%s can't run with these settings; stopping everything", life.child.name)
                     return WRONG_USAGE
                 _bury(life, backoff)
@@ -101,6 +104,12 @@ def _run(lives: Sequence[_Life], backoff: Backoff, wait: Callable[[float], bool]
         # A child's end wakes us up; the second only guards against a signal that the system lost.
         if wait(max(0.0, min(pauses, default=1.0))):
             return DONE
+
+
+def _is_hopeless(life: _Life, backoff: Backoff) -> bool:
+    """Tell of a child that ended whether it never can run: it was called wrongly, and never was well."""
+    life.was_well = life.was_well or time.monotonic() - life.started >= backoff.settled
+    return life.process is not None and life.process.returncode == WRONG_USAGE and not life.was_well
 
 
 def _start(life: _Life, backoff: Backoff) -> None:
@@ -123,6 +132,8 @@ def _bury(life: _Life, backoff: Backoff) -> None:
         _back_off(life, backoff)
         pause = life.due - time.monotonic()
         how = _how_it_ended(process.returncode)
+        if process.returncode == WRONG_USAGE:
+            how += ": the settings are refused now; mend them, what else runs goes on with the old ones"
         log.error("%s (process %s) %s; starting it again in %.1f s", life.child.name, process.pid, how, pause)
 
 
