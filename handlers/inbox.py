@@ -84,6 +84,8 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
         headers=useful_headers(incoming),
         body=incoming.body,
     )
+    # Accounts of two vendors may have the same name, as `default` has.
+    keys = tuple(f"{vendor.name}:{key}" for key in keys)
     try:
         read(delivery, vendor, account)
     except UnreadableDelivery as exc:

@@ -73,11 +73,6 @@ class Keeper:
             self._thread.join(timeout=10)
         self._disconnect()
 
-    @property
-    def is_away(self) -> bool:
-        """Tell whether deliveries go to the spool now."""
-        return self._connection is None
-
     def keep(self, entry: Entry) -> Accepted:
         """Make the entry durable; raise StoreUnavailable if neither database nor spool can be written."""
         return self._group.submit(entry)

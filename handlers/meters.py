@@ -23,7 +23,6 @@ DELAY_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 PROCESSED = "processed"
 QUARANTINED = "quarantined"
 EVENTS = "events"
-UNKNOWN = "unknown"
 DELAY = "delay"
 DELAY_SUM_MS = "delay_sum_ms"
 _EVERY = 1.0
@@ -38,7 +37,7 @@ class Meters:
         self._flushed = time.monotonic()
 
     def add(self, name: str, label: str, value: int = 1) -> None:
-        """Count something under a name and a label, such as an account."""
+        """Count something under a name and a label, such as `aliyun/lessons`."""
         self._counts[name, label] += value
 
     def add_delay(self, milliseconds: int) -> None:

@@ -43,6 +43,8 @@ _RATE = 20
 #: refusals that may wait to be written, and their bytes; more are only counted
 _WAITING = 256
 _WAITING_BYTES = 8 * 1024 * 1024
+#: characters of a wrong name that are shown
+_MOST_NAME = 64
 #: what a refusal costs beside its headers and body
 _ROW_BYTES = 256
 _PAUSE = 0.2
@@ -64,7 +66,7 @@ class Refusals:
         self._vendors = vendors
         self._budget = budget
         self._waiting: queue.Queue[_Refused | None] = queue.Queue(_WAITING)
-        self._written: dict[tuple[str, str], int] = defaultdict(int)
+        self._written: dict[tuple[str, str, str], int] = defaultdict(int)
         self._second = 0
         self._bytes = 0
         self._lock = threading.Lock()
@@ -81,18 +83,19 @@ class Refusals:
                 self._waiting.put(None, timeout=1)
             self._thread.join(timeout=5)
 
-    def record(self, incoming: Incoming, refused: RefusedDelivery) -> None:
-        """Remember a refusal if there is room; never wait, never raise."""
+    def record(self, incoming: Incoming, refused: RefusedDelivery, *, came: str | None = None) -> None:
+        """Remember a refusal if there is room, with what came instead of a name; never wait, never raise."""
+        detail = str(refused) if came is None else f"{refused}; the URL named {came[:_MOST_NAME]!a}"
         with self._lock:
-            if not self._has_room((incoming.account, refused.reason), len(incoming.body)):
+            if not self._has_room((incoming.vendor, incoming.account, refused.reason), len(incoming.body)):
                 return
             try:
-                self._waiting.put_nowait(_Refused(incoming=incoming, reason=refused.reason, detail=str(refused)))
+                self._waiting.put_nowait(_Refused(incoming=incoming, reason=refused.reason, detail=detail))
                 self._bytes += len(incoming.body)
             except queue.Full:
                 _log.debug("too many refusals wait; this one is only counted")
 
-    def _has_room(self, place: tuple[str, str], size: int) -> bool:
+    def _has_room(self, place: tuple[str, str, str], size: int) -> bool:
         second = int(time.monotonic())
         if second != self._second:
             self._second = second
@@ -134,7 +137,7 @@ class Refusals:
         rows = [self._row(refused) for refused in batch]
         with self._database.write() as connection:
             connection.execute(insert(tables.refusals), rows)
-            for place in sorted({(row["account"], row["reason"]) for row in rows}):
+            for place in sorted({(row["vendor"], row["account"], row["reason"]) for row in rows}):
                 _trim(connection, *place, self._budget)
 
     def _row(self, refused: _Refused) -> dict[str, Any]:
@@ -178,13 +181,13 @@ class Refusals:
         return True
 
 
-def _trim(connection: Connection, account: str, reason: str, budget: int) -> None:
+def _trim(connection: Connection, vendor: str, account: str, reason: str, budget: int) -> None:
     """Delete the oldest refusals of an account and reason that are over the budget."""
     refusals = tables.refusals
     newer = func.sum(refusals.c.size_bytes).over(order_by=refusals.c.id.desc())
     sized = (
         select(refusals.c.id, newer.label("bytes"))
-        .where(refusals.c.account == account, refusals.c.reason == reason)
+        .where(refusals.c.vendor == vendor, refusals.c.account == account, refusals.c.reason == reason)
         .subquery()
     )
     over = select(sized.c.id).where(sized.c.bytes > budget)

@@ -156,7 +156,9 @@ def test_the_workers_figures_are_shown_by_a_web_process_on_another_machine(machi
         body = file_created(number, Event="FileCreated" if number % 4 else "Novelty")
         assert post(web, "worked", body).status == 200
     with machines.run("of-the-figures", "work") as worker:
-        wait_until(lambda: figures(web).value("reelhook_deliveries_processed_total", account="worked") == 20)
+        wait_until(
+            lambda: figures(web).value("reelhook_deliveries_processed_total", vendor="aliyun", account="worked") == 20
+        )
         assert worker.stop() == 0
     shown = figures(web)
     for name, labels, more in (
@@ -179,7 +181,7 @@ def test_the_workers_figures_are_shown_by_a_web_process_on_another_machine(machi
     assert shown.value("reelhook_ack_to_catalogue_seconds_sum") > 0
     # A repeat comes to no worker, and so changes none of its figures.
     post(web, "worked", file_created(1))
-    assert figures(web).value("reelhook_deliveries_processed_total", account="worked") == 20
+    assert figures(web).value("reelhook_deliveries_processed_total", vendor="aliyun", account="worked") == 20
 
 
 def test_the_age_of_the_oldest_waiting_delivery_grows_while_nobody_works(machines: Machines, web: Program) -> None:
@@ -236,7 +238,9 @@ def test_a_reason_for_quarantine_is_logged_with_the_delivery_it_is_about(machine
     before = ready(web)["inbox"]["quarantined"]
     with machines.run("of-the-lost", "work", config_text=_CONFIG.replace("lost]", "others]")) as worker:
         wait_until(lambda: ready(web)["inbox"]["quarantined"] == before + 1, what="the worker's work")
-        wait_until(lambda: figures(web).value("reelhook_deliveries_quarantined_total", account="lost") == 1)
+        wait_until(
+            lambda: figures(web).value("reelhook_deliveries_quarantined_total", vendor="aliyun", account="lost") == 1
+        )
         assert worker.stop() == 0
     (line,) = [line for line in lines(machines.folder / "of-the-lost.log") if "quarantined" in line["event"]]
     assert line["delivery"] == delivery
@@ -254,7 +258,7 @@ def test_health_pages_need_no_token_and_name_what_they_looked_at(web: Program) -
         "status": "ready",
         "database": "answers",
         "migrations": "applied",
-        "spool": {"waiting": 0, "refused": 0},
+        "spool": {"waiting": 0, "set_aside": 0},
         "inbox": inbox,
     }
     shown = request("GET", f"{web.url}/metrics")

@@ -106,7 +106,7 @@ def test_a_row_that_the_database_refuses_costs_its_neighbours_nothing(
     assert [answer.is_spooled for answer in answers] == [entry is bad for entry in entries]
     assert sorted(_kept(database)) == sorted(entry.delivery.body for entry in entries if entry is not bad)
     assert spool.depth() == (0, 1)
-    assert not keeper.is_away
+    assert keeper._connection is not None
 
 
 def test_a_refused_row_is_shown_and_arrives_once_the_cause_is_mended(
@@ -117,8 +117,8 @@ def test_a_refused_row_is_shown_and_arrives_once_the_cause_is_mended(
     keeper._flush([bad, _entry(settings, file_created())])
     assert observe(database, spool, now=now_ms()).spool == (0, 1)
     web = create_app(settings, only="api").test_client()
-    assert web.get("/readyz").get_json()["spool"] == {"waiting": 0, "refused": 1}
-    assert "reelhook_spool_refused 1.0" in web.get("/metrics").text
+    assert web.get("/readyz").get_json()["spool"] == {"waiting": 0, "set_aside": 1}
+    assert "reelhook_spool_set_aside 1.0" in web.get("/metrics").text
     found = subprocess.run(
         [sys.executable, "-m", "webhook", "doctor", "--json"],
         env=environ,

@@ -32,7 +32,7 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
         backlog=Backlog(waiting=1, quarantined=1, oldest_waiting_ms=5),
         is_migrated=True,
         spool=(1, 1),
-        totals=((PROCESSED, "lessons", 1), (QUARANTINED, "lessons", 1), (EVENTS, "unknown", 1)),
+        totals=((PROCESSED, "aliyun/lessons", 1), (QUARANTINED, "aliyun/lessons", 1), (EVENTS, "unknown", 1)),
     )
     shown = {}
     for family in text_string_to_metric_families(figures.render(observation).decode()):

@@ -168,7 +168,7 @@ def suffer(
 
 def _is_drained(program: Program) -> bool:
     told = request("GET", f"{program.url}/readyz").json()
-    return bool(told["status"] == "ready" and told["spool"] == {"waiting": 0, "refused": 0})
+    return bool(told["status"] == "ready" and told["spool"] == {"waiting": 0, "set_aside": 0})
 
 
 def settled(house: House, program: Program, load: Load) -> None:
@@ -323,7 +323,7 @@ def test_started_while_the_server_is_away_everything_is_kept_for_it(house: House
             assert {one.status for one in sent} == {200}
             told = request("GET", f"{program.url}/readyz")
             assert told.status == 200
-            assert told.json()["spool"] == {"waiting": 20, "refused": 0}
+            assert told.json()["spool"] == {"waiting": 20, "set_aside": 0}
             house.server.start()
             wait_until(lambda: _is_drained(program), what="the spool's draining")
             wait_until(lambda: house.count("SELECT count(*) FROM recordings") == 20, what="the catalogue's filling")
@@ -342,7 +342,7 @@ def test_callbacks_wait_for_tables_that_are_not_there_yet(house: House) -> None:
             assert post(program.port, 1).status == 200
             told = request("GET", f"{program.url}/readyz")
             assert (told.status, told.json()["status"]) == (200, "spooling")
-            assert told.json()["spool"] == {"waiting": 1, "refused": 0}
+            assert told.json()["spool"] == {"waiting": 1, "set_aside": 0}
             house.migrate()
             wait_until(lambda: _is_drained(program), what="the spool's draining")
             assert house.count("SELECT count(*) FROM deliveries") == 1

@@ -11,6 +11,7 @@ from handlers.clock import now_ms
 from handlers.errors import RefusedDelivery, UnknownAccount
 from handlers.events import Incoming
 from webhook.body import read_body
+from webhook.shown_path import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +41,13 @@ def callbacks_blueprint(
             incoming = replace(incoming, body=read_body(request.environ, settings.max_body))
             receipt = inbox.accept(incoming)
         except RefusedDelivery as exc:
+            came = None
             if isinstance(exc, UnknownAccount) or settings.account(vendor, account) is None:
                 # What a stranger writes into a URL becomes no name in our figures and budgets.
+                came = shown_path(f"{vendor}/{account}")
                 incoming = replace(incoming, vendor="", account="", body=b"")
             figures.count_refusal(incoming, exc)
-            refusals.record(incoming, exc)
+            refusals.record(incoming, exc, came=came)
             raise
         figures.count_acceptance(incoming, receipt)
         request.environ["reelhook.delivery"] = receipt.accepted.delivery

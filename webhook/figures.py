@@ -93,9 +93,9 @@ class _FromDatabase(Collector):
         if seen.spool is not None or seen.spool_problem is not None:
             yield _gauge("reelhook_spool_up", "1 if the spool can be used.", int(seen.spool is not None))
         if seen.spool is not None:
-            waiting, refused = seen.spool
+            waiting, set_aside = seen.spool
             yield _gauge("reelhook_spool_waiting", "Deliveries in the spool that wait for the database.", waiting)
-            yield _gauge("reelhook_spool_refused", "Deliveries in the spool that the database refuses.", refused)
+            yield _gauge("reelhook_spool_set_aside", "Deliveries in the spool that the database can't hold.", set_aside)
         if seen.backlog is not None:
             yield from _backlog(seen.backlog)
             yield from _counted(seen.totals)
@@ -113,20 +113,38 @@ def _backlog(backlog: Backlog) -> Iterator[Metric]:
     )
 
 
+#: what workers count -> its name here, its labels (which stand in one text, parted by slashes), and what it means
+_COUNTED = (
+    (
+        meters.PROCESSED,
+        "reelhook_deliveries_processed",
+        ("vendor", "account"),
+        "Deliveries that a worker folded into the catalogue.",
+    ),
+    (
+        meters.QUARANTINED,
+        "reelhook_deliveries_quarantined",
+        ("vendor", "account"),
+        "Deliveries that a worker put into quarantine.",
+    ),
+    (
+        meters.EVENTS,
+        "reelhook_events",
+        ("kind",),
+        "Events folded, by kind; unknown are the vendors' words that we don't know.",
+    ),
+)
+
+
 def _counted(totals: Iterable[tuple[str, str, int]]) -> Iterator[Metric]:
     """Yield what the workers counted."""
     by_name: dict[str, dict[str, int]] = defaultdict(dict)
     for name, label, value in totals:
         by_name[name][label] = value
-    for name, label, text in (
-        (meters.PROCESSED, "account", "Deliveries that a worker folded into the catalogue."),
-        (meters.QUARANTINED, "account", "Deliveries that a worker put into quarantine."),
-        (meters.EVENTS, "kind", "Events folded, by kind; unknown are the vendors' words that we don't know."),
-    ):
-        prefix = "reelhook_events" if name == meters.EVENTS else f"reelhook_deliveries_{name}"
-        family = CounterMetricFamily(prefix, text, labels=[label])
-        for value_of, value in sorted(by_name[name].items()):
-            family.add_metric([value_of], value)
+    for name, prefix, labels, text in _COUNTED:
+        family = CounterMetricFamily(prefix, text, labels=labels)
+        for label, value in sorted(by_name[name].items()):
+            family.add_metric(label.split("/", len(labels) - 1), value)
         yield family
     delays = by_name[meters.DELAY]
     buckets = []

@@ -61,4 +61,4 @@ def _checks(seen: Observation) -> dict[str, Any]:
 def _spool(seen: Observation) -> dict[str, int | str] | None:
     if seen.spool_problem is not None:
         return {"problem": seen.spool_problem}
-    return None if seen.spool is None else {"waiting": seen.spool[0], "refused": seen.spool[1]}
+    return None if seen.spool is None else {"waiting": seen.spool[0], "set_aside": seen.spool[1]}

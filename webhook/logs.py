@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from gunicorn.glogging import Logger
 
+from webhook.shown_path import shown_path
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from datetime import timedelta
@@ -84,7 +86,7 @@ class ServerLogger(Logger):
         """Log one answered request; its query string stands in no field."""
         fields = {
             "method": req.method,
-            "path": req.path,
+            "path": shown_path(req.path or ""),
             "status": int(str(resp.status).split(" ", 1)[0]),
             "bytes": resp.sent,
             "duration_ms": round(request_time.total_seconds() * 1000, 1),

@@ -19,6 +19,7 @@ from handlers.errors import (
     StoreUnavailable,
     WrongRequest,
 )
+from webhook.shown_path import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,12 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(StoreUnavailable, _not_kept)
 
 
+def title_of(status: int) -> str:
+    """Return the status's name by RFC 9110; Python's own differs by version."""
+    renamed = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large"}
+    return renamed.get(HTTPStatus(status)) or HTTPStatus(status).phrase
+
+
 def problem(
     status: int,
     detail: str,
@@ -53,7 +60,7 @@ def problem(
     """Return the answer: `wrong` tells by field what is wrong with it."""
     told: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title_of(status),
         "status": status,
         "detail": detail,
     }
@@ -80,10 +87,10 @@ def _detail(error: HTTPException, status: int) -> str:
         return _UNFORESEEN
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        return f"{request.method} does not go with {request.path}; expected {allowed}"
+        return f"{request.method} does not go with {shown_path(request.path)}; expected {allowed}"
     if isinstance(error, NotFound) and error.description == NotFound.description:
-        return f"there is nothing at {request.path}"
-    return error.description or HTTPStatus(status).phrase
+        return f"there is nothing at {shown_path(request.path)}"
+    return error.description or title_of(status)
 
 
 def _refused(error: RefusedDelivery) -> Response:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
-from webhook.problems import MEDIA_TYPE
+from webhook.problems import MEDIA_TYPE, title_of
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _TEXT = {"schema": {"type": "string"}}
@@ -38,5 +37,5 @@ def problems_of_a_door() -> dict[Any, Any]:
 
 def _problem(status: int) -> dict[str, Any]:
     when, header = _WHEN[status]
-    answer: dict[str, Any] = {"description": f"{HTTPStatus(status).phrase}. {when}", "content": _PROBLEM}
+    answer: dict[str, Any] = {"description": f"{title_of(status)}. {when}", "content": _PROBLEM}
     return answer | ({"headers": {header: _TEXT}} if header else {})

@@ -1,0 +1,18 @@
+"""How much of a request's path may be shown: a secret that was pasted wrongly stands there, not in the query."""
+
+from __future__ import annotations
+
+import re
+
+#: what begins a query, or would have, had it not been percent-encoded or mistyped
+_QUERY = re.compile(r"[?&;=]|%3[FfDd]|%26|%3[Bb]")
+
+
+def shown_path(path: str) -> str:
+    """Return the path up to what may be a secret; `…` stands for the rest.
+
+    >>> shown_path("/callbacks/aliyun/lessons%3Ftoken=secret")
+    '/callbacks/aliyun/lessons…'
+    """
+    found = _QUERY.search(path)
+    return path if found is None else f"{path[: found.start()]}…"
