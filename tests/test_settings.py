@@ -275,6 +275,22 @@ def test_storages_keep_the_order_of_the_file(tmp_path: Path) -> None:
     assert list(read(tmp_path, toml).storages) == names
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('bucket = "bbb"\nmatch = { type = "record" }', 'bucket = "bbb"'),
+        ('bucket = "bbb"\nmatch = { type = "record" }', 'bucket = "bbb"\nmatch = { type = "push" }'),
+        ('bucket = "bbb"\nmatch = { app_id = "9q1x" }', 'bucket = "bbb"\nmatch = { type = "record" }'),
+        ('bucket = "bbb"\nmatch = { task_prefix = "talk-" }', 'bucket = "bbb"\nmatch = { task_prefix = "t" }'),
+        ('bucket = "bbb"', 'bucket = "ccc"'),
+    ],
+)
+def test_storages_that_do_not_hide_one_another_are_taken(tmp_path: Path, first: str, second: str) -> None:
+    common = 'kind = "oss"\nregion = "cn-shanghai"\n'
+    toml = f"[storages.first]\n{common}{first}\n[storages.second]\n{common}{second}\n"
+    assert list(read(tmp_path, toml).storages) == ["first", "second"]
+
+
 def test_settings_and_accounts_are_frozen(tmp_path: Path) -> None:
     settings = read(tmp_path, LESSONS)
     account = settings.accounts["aliyun", "lessons"]

@@ -14,7 +14,7 @@ from handlers.settings.tables import Account, Destination, Match, Queue, Storage
 from handlers.settings.values import listed, meant, quoted, read_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -72,7 +72,7 @@ def read_toml(path: Path, environ: Mapping[str, str], *, must_exist: bool) -> To
         file.wrong(key, f"unknown table{meant(key, known)}; known: {listed(known)}")
     for section in SECTIONS:
         _read_section(file, section, document.get(section.name, {}), around)
-    _check_accounts_of(file, ((f"queues.{name}.account", queue.account) for name, queue in file.queues.items()))
+    _check_references(file, document)
     _check_storages(file)
     return file
 
@@ -207,22 +207,51 @@ def _came(value: object) -> str:
     return _CAME.get(type(value), "something else")
 
 
-def _check_accounts_of(file: TomlFile, uses: Iterable[tuple[str, str]]) -> None:
+def _check_references(file: TomlFile, document: Mapping[str, Any]) -> None:
+    """Tell of accounts that are named and not there, in tables with other mistakes too."""
+    uses = [(f"queues.{name}.account", queue.get("account")) for name, queue in _tables(document, "queues")]
+    if file.written:
+        matches = [(f"storages.{name}.match", one.get("match")) for name, one in _tables(document, "storages")]
+        uses += [(f"{where}.account", match.get("account")) for where, match in matches if isinstance(match, dict)]
     for where, account in uses:
-        if account not in file.written:
+        if isinstance(account, str) and account and account not in file.written:
             text = f"there is no account {quoted(account)}{meant(account, file.written)}; known: {listed(file.written)}"
             file.wrong(where, text)
 
 
+def _tables(document: Mapping[str, Any], section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    tables = document.get(section)
+    if isinstance(tables, dict):
+        yield from ((name, table) for name, table in tables.items() if isinstance(table, dict))
+
+
 def _check_storages(file: TomlFile) -> None:
-    """Tell of storages that name no account of ours, or that an earlier one hides."""
-    if file.written:
-        uses = ((f"storages.{name}.match.account", storage.match.account) for name, storage in file.storages.items())
-        _check_accounts_of(file, ((where, account) for where, account in uses if account))
-    first: dict[object, str] = {}
+    """Tell of storages that an earlier one hides: it has the same bucket, and its match fits all that theirs fits."""
+    earlier: list[tuple[str, Storage]] = []
     for name, storage in file.storages.items():
-        same = first.setdefault((storage.kind, storage.region, storage.bucket, storage.match), name)
-        if same != name:
-            file.wrong(
-                f"storages.{name}", f"is never reached: {same} has the same bucket and match; take one of them out"
-            )
+        hiding = next((other for other, one in earlier if _is_same_bucket(one, storage) and _hides(one, storage)), None)
+        never = f"is never reached: {hiding} has the same bucket"
+        if hiding is None:
+            earlier.append((name, storage))
+        elif file.storages[hiding].match == storage.match:
+            file.wrong(f"storages.{name}", f"{never} and match; take one of them out")
+        else:
+            why = f"{never}, stands first, and its match fits all of these files"
+            file.wrong(f"storages.{name}", f"{why}; write {name} first")
+
+
+def _is_same_bucket(one: Storage, other: Storage) -> bool:
+    return (one.kind, one.region, one.bucket) == (other.kind, other.region, other.bucket)
+
+
+def _hides(first: Storage, later: Storage) -> bool:
+    """Tell whether every file that the later storage's match fits is one that the first one's fits."""
+    wide, narrow = first.match, later.match
+    pairs = (
+        (wide.account, narrow.account),
+        (wide.app_id, narrow.app_id),
+        (wide.business_id, narrow.business_id),
+        (wide.type, narrow.type),
+    )
+    prefix = narrow.task_prefix or ""
+    return all(one is None or one == other for one, other in pairs) and prefix.startswith(wide.task_prefix or "")
