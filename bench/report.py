@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """A number to reach (design §7)."""
+    """A number to reach."""
 
     bound: float
     #: the figure must be at least the bound; else below it

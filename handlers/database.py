@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: seconds that a process waits for SQLite's write lock before the database counts as away (design §4)
+#: seconds that a process waits for SQLite's write lock before the database counts as away
 LOCK_PATIENCE = 2.0
-#: seconds that the keeping of a delivery may take on a database server (design §3.1)
+#: seconds that the keeping of a delivery may take on a database server: vendors wait five at the most
 KEEP_PATIENCE = 1.0
 #: seconds that a question or a worker's batch may take
 WORK_PATIENCE = 30.0

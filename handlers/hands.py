@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from handlers.database import Database
 
-#: tries after which a delivery that ended its worker is quarantined (design §3.2)
+#: tries after which a delivery that ended its worker is quarantined
 MOST_TRIES = 3
 #: milliseconds after which a hand on another machine counts as dead
 LEASE_MS = 30_000

@@ -62,6 +62,8 @@ class Inbox:
         vendor = self._vendors.get(incoming.vendor)
         if vendor is None:
             known = ", ".join(sorted(self._vendors))
+            if self._settings.account(incoming.vendor, incoming.account) is not None:
+                raise UnknownAccount(f"this version has no door for {incoming.vendor} yet, only for {known}")
             raise UnknownAccount(f"no vendor has this name; expected /callbacks/<vendor>/<account> with one of {known}")
         account = self._settings.account(incoming.vendor, incoming.account)
         if account is None:

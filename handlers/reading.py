@@ -30,14 +30,15 @@ def read(delivery: Delivery, vendor: Vendor, account: Account | None) -> Sequenc
     if account is None:
         raise UnreadableDelivery(
             f"account {delivery.account} of vendor {delivery.vendor} is not configured any more; "
-            "put it back into reelhook.toml and replay"
+            "put it back into reelhook.toml, restart, then `reelhook replay`"
         )
     events = vendor.read(delivery)
     for event in events:
         app_id = event.task.app_id if event.task else None
         if account.app_ids and app_id is not None and app_id not in account.app_ids:
             raise UnreadableDelivery(
-                f"app id {app_id} is not among app_ids of account {account.name}; add it there and replay"
+                f"app id {app_id} is not among app_ids of account {account.name}; "
+                "add it there, restart, then `reelhook replay`"
             )
     return events
 

@@ -22,7 +22,7 @@ from webhook.commands import filtering
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: issue 2: "--help in under half a second"
+#: seconds: help must be there at once
 HELP_AT_MOST = 0.5
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: seconds: every vendor waits longer for its answer (issue 2)
+#: seconds: every vendor waits longer for its answer
 ANSWERED = 3.0
 #: seconds in which health must be told, whatever the database does
 HEALTHY = 3.0

@@ -159,6 +159,10 @@ def _traffic(house: House) -> None:
     house.ask("POST", f"{good}&x={'y' * 9000}", b"{}")
     house.ask("POST", good, b"{}", X_Huge="y" * 70_000)
     house.ask("GET", f"/nothing/here?token={TOKEN}")
+    for pasted in (f"lessons%3Ftoken={TOKEN}", f"lessons%3ftoken%3D{TOKEN}", f"lessons&token={TOKEN}"):
+        house.ask("POST", f"/callbacks/aliyun/{pasted}", body)
+        house.ask("PUT", f"/callbacks/aliyun/{pasted}", body)
+        house.ask("POST", f"/callbacks/aliyun/{pasted}/more", body)
     house.ask("GET", f"/api/v1/recordings?nonsense={API_TOKEN}", headers=BEARER)
     house.ask("GET", f"/api/v1/recordings/rec_0?token={TOKEN}", headers=BEARER)
     for page in ("metrics", "readyz", "livez", "openapi.json", "docs", "api/v1/deliveries", "api/v1/refusals"):

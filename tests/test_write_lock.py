@@ -33,7 +33,7 @@ from handlers.write_lock import WriteLock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: seconds within which issue 2 wants every answer
+#: seconds within which every answer must come: each vendor waits longer
 _ANSWERED_WITHIN = 3.0
 
 _COUNT = """

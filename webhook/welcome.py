@@ -23,7 +23,8 @@ _GENERATED = "secrets.json:"
 def start_lines(settings: Settings, *, host: str) -> Iterator[str]:
     """Return what `serve` prints before it starts; secrets only if this very start made them."""
     local = local_url(settings, host)
-    yield f"Reelhook starts, and will listen on {local} in a moment."
+    also = ", and on every other address of this machine," if host in {"0.0.0.0", "::"} else ""  # noqa: S104 (compared)
+    yield f"Reelhook starts, and will listen on {local}{also} in a moment."
     yield f"Data in {settings.data}, database {settings.shown_database_url}."
     yield ""
     if settings.generated:

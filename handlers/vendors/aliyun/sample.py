@@ -1,4 +1,4 @@
-"""The callback that the seed aliyun-StartRecordTask shows, masked values and all, for trying Reelhook out."""
+"""The callback that the vendor's page on StartRecordTask shows, masked values and all, for trying Reelhook out."""
 
 from __future__ import annotations
 
