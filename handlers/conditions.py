@@ -25,6 +25,8 @@ TABLES: Mapping[str, Table] = {
 }
 #: filters whose name is the column's, in whichever table the kind has
 _PLAIN = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type", "format")
+#: filters of a delivery that are about a recording it told of
+_TOLD = ("app_id", "business_id", "room_id", "task_id", "type", "user_id", "format", "q")
 _STARTED = {"started_after": ("started_at",), "started_before": ("started_at",)}
 _UPDATED = {"updated_after": ("updated_at",)}
 _RECEIVED = {"received_after": ("received_at",), "received_before": ("received_at",)}
@@ -48,11 +50,14 @@ def conditions(kind: str, filters: Filters, *, from_newest: bool = False) -> lis
     check(kind, filters)
     table = TABLES[kind]
     loose = from_newest or by_state(kind, filters)
-    found = [_any_of(_column(table, name, loose), values) for name in _PLAIN if (values := getattr(filters, name))]
+    plain = [name for name in _PLAIN if name in table.c]
+    found = [_any_of(_column(table, name, loose), values) for name in plain if (values := getattr(filters, name))]
     found += _states(kind, states_of(kind, filters))
     found += _reasons(kind, filters.reason)
     found += _doors(kind, filters.door)
-    if filters.user_id:
+    if kind == DELIVERIES:
+        found += _told(filters)
+    elif filters.user_id:
         streams = tables.recording_streams
         found.append(table.c.id.in_(select(streams.c.recording).where(_any_of(streams.c.user_id, filters.user_id))))
     found += [
@@ -118,6 +123,16 @@ def _reasons(kind: str, reasons: Sequence[str]) -> list[ColumnElement[bool]]:
     if kind == DELIVERIES:
         return [or_(*(_begins(tables.inbox.c.reason, reason) for reason in reasons))]
     return [_any_of(TABLES[kind].c.reason, reasons)]
+
+
+def _told(filters: Filters) -> list[ColumnElement[bool]]:
+    """Find deliveries from the recordings that they told of, for which there are indexes."""
+    named: dict[str, Any] = {name: value for name in _TOLD if (value := getattr(filters, name))}
+    if not named:
+        return []
+    sightings, recordings = tables.sightings, tables.recordings
+    told = select(sightings.c.delivery).join_from(sightings, recordings, recordings.c.id == sightings.c.recording)
+    return [tables.deliveries.c.id.in_(told.where(*conditions(RECORDINGS, Filters(**named))))]
 
 
 def _doors(kind: str, doors: Sequence[str]) -> list[ColumnElement[bool]]:

@@ -43,7 +43,17 @@ KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "q",
         ),
         TASKS: (*_NAMES, "state", "started_after", "started_before", "updated_after", "q"),
-        DELIVERIES: ("vendor", "account", "state", "door", "reason", "received_after", "received_before"),
+        DELIVERIES: (
+            *_NAMES,
+            "user_id",
+            "format",
+            "state",
+            "door",
+            "reason",
+            "received_after",
+            "received_before",
+            "q",
+        ),
         REFUSALS: ("vendor", "account", "door", "reason", "received_after", "received_before"),
     }
 )
@@ -66,6 +76,8 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 @dataclass(frozen=True, kw_only=True)
 class Filters:
     """What the rows of a list must have; several values of one field mean any of them.
+
+    A delivery has the names (app_id to format, and q) of a recording that it told of: all of them of the same one.
 
     Times are milliseconds since 1970 UTC; "after" includes the moment itself, "before" does not.
     """

@@ -16,6 +16,8 @@ from handlers.refusals import Refusals
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from handlers.database import Database
     from handlers.inbox import Inbox
     from handlers.settings import Settings
@@ -63,6 +65,49 @@ def fill(database: Database, count: int, start: int = 0) -> list[dict[str, Any]]
         streams = [{"recording": row["id"], "user_id": f"user-{n % 50}", "source": ""} for n, row in enumerate(rows)]
         connection.execute(insert(tables.recording_streams), streams)
     return rows
+
+
+def sighting_row(recording: Mapping[str, Any], delivery: str) -> dict[str, Any]:
+    """Return what says that the delivery told of the recording."""
+    return {
+        "recording": recording["id"],
+        "delivery": delivery,
+        "position": 0,
+        "door": "http",
+        "account": "lessons",
+        "received_at": FIRST,
+        "at": FIRST,
+        "fingerprint": "",
+        "facts": "{}",
+    }
+
+
+def fill_told(database: Database, recordings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Insert a delivery for each recording, one each millisecond, every tenth in quarantine; return their ids."""
+    deliveries = [
+        {
+            "id": new_id("dlv"),
+            "account": "lessons",
+            "vendor": "aliyun",
+            "door": "http",
+            "received_at": FIRST + number,
+            "seen_key": f"told:{number}",
+            "headers": b"{}",
+            "body": b"{}",
+        }
+        for number in range(len(recordings))
+    ]
+    states = [
+        {"delivery": row["id"], "state": "quarantined" if number % 10 == 5 else "processed"}
+        for number, row in enumerate(deliveries)
+    ]
+    told = [str(row["id"]) for row in deliveries]
+    sightings = [sighting_row(one, delivery) for one, delivery in zip(recordings, told, strict=True)]
+    with database.write() as connection:
+        connection.execute(insert(tables.deliveries), deliveries)
+        connection.execute(insert(tables.inbox), states)
+        connection.execute(insert(tables.sightings), sightings)
+    return told
 
 
 def ids(database: Database, kind: str, filters: Filters, *, limit: int = MOST) -> list[str]:

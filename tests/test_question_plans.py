@@ -41,6 +41,11 @@ SELECTIVE = [
     (DELIVERIES, Filters(state=("quarantined", "kept"))),
     (DELIVERIES, Filters(reason=("app id",))),
     (DELIVERIES, Filters(received_after=FIRST, received_before=FIRST + 10)),
+    (DELIVERIES, Filters(room_id=("room-000007",))),
+    (DELIVERIES, Filters(room_id=("room-000007",), state=("quarantined",))),
+    (DELIVERIES, Filters(task_id=("task-000007",), received_after=FIRST)),
+    (DELIVERIES, Filters(user_id=("user-7",), app_id=("rare",))),
+    (DELIVERIES, Filters(q="room-000007")),
     (REFUSALS, Filters(account=("rare",), reason=("bad_token",))),
 ]
 

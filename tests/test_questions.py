@@ -13,7 +13,7 @@ from callbacks import file_created
 from hypothesis import HealthCheck, given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
-from rows import FIRST, LISTS, MINUTE, fill, ids, keep_four, recording_row
+from rows import FIRST, LISTS, MINUTE, fill, fill_told, ids, keep_four, recording_row, sighting_row
 from sqlalchemy import event, insert
 
 from handlers import items, questions, tables
@@ -169,6 +169,58 @@ def test_deliveries_are_filtered_by_state_account_door_and_reason(kept: list[str
     assert ids(database, DELIVERIES, Filters(reason=("something else",))) == []
     assert ids(database, DELIVERIES, Filters(account=("lessons",), door=("http", "mns"))) == kept[::-1]
     assert ids(database, DELIVERIES, Filters(account=("other",))) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        (Filters(room_id=("room-000001",)), range(4, 8)),
+        (Filters(room_id=("room-000001", "room-000003")), (*range(4, 8), *range(12, 16))),
+        (Filters(room_id=("room-000001",), format=("mp4",)), (4, 6)),
+        (Filters(room_id=("room-000001",), task_id=("task-000001",)), ()),
+        (Filters(app_id=("rare",)), (0,)),
+        (Filters(task_id=("task-000002",), type=("record",)), (4, 5)),
+        (Filters(type=("push",)), ()),
+        (Filters(business_id=("school",)), ()),
+        (Filters(user_id=("user-7",)), (7,)),
+        (Filters(user_id=("user-7",), room_id=("room-000000",)), ()),
+        (Filters(q="room-000001"), range(4, 8)),
+        (Filters(q="task-000002"), (4, 5)),
+        (Filters(q="record/00001"), range(10, 20)),
+        (Filters(q="oom"), ()),
+        (Filters(room_id=("room-000001",), state=("quarantined",)), (5,)),
+        (Filters(room_id=("room-000001",), state=("quarantined", "kept")), (5,)),
+        (Filters(room_id=("room-000001",), state=("processed",)), (4, 6, 7)),
+        (Filters(room_id=("room-000001",), received_after=FIRST + 6), (6, 7)),
+        (Filters(q="room-", received_before=FIRST + 2, account=("lessons",)), (0, 1)),
+    ],
+)
+def test_deliveries_are_found_by_a_recording_that_they_told_of(
+    database: Database, filters: Filters, numbers: Any
+) -> None:
+    told = fill_told(database, fill(database, 20))
+    expected = [told[number] for number in sorted(numbers, reverse=True)]
+    assert ids(database, DELIVERIES, filters) == expected
+    assert ids(database, DELIVERIES, filters, limit=1) == expected
+    with database.read() as connection:
+        assert questions.total(connection, DELIVERIES, filters) == (len(expected), False)
+
+
+def test_a_delivery_that_told_of_two_recordings_is_found_once(database: Database) -> None:
+    rows = fill(database, 2)
+    told = fill_told(database, rows)
+    with database.write() as connection:
+        connection.execute(insert(tables.sightings), [sighting_row(rows[1], told[0])])
+    assert ids(database, DELIVERIES, Filters(room_id=("room-000000",))) == told[::-1]
+    assert ids(database, DELIVERIES, Filters(format=("m3u8",))) == told[::-1]
+    assert ids(database, DELIVERIES, Filters(format=("mp4",))) == told[:1]
+
+
+def test_a_processed_delivery_is_found_by_the_room_that_it_spoke_of(kept: list[str], database: Database) -> None:
+    with database.read() as connection:
+        (room,) = {item["room_id"] for item in questions.list_recordings(connection, Filters(), Page()).items}
+    assert ids(database, DELIVERIES, Filters(room_id=(room,))) == kept[2::-1]
+    assert ids(database, DELIVERIES, Filters(task_id=("task-00000002",))) == [kept[1]]
 
 
 def test_recordings_are_found_by_the_door_of_any_delivery(kept: list[str], database: Database) -> None:

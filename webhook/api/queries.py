@@ -122,17 +122,29 @@ class Named(Asked):
 
 
 class InTask(Named):
-    """Filters by the vendor's names of a task."""
+    """Filters by the vendor's names of a task; of a delivery: of a recording that it told of."""
 
     app_id: Texts = _many("The vendor's id of the application.", "9q1x")
     business_id: Texts = _many("The vendor's business id, where it has one.", "school-1")
     room_id: Texts = _many("The room, in some vendors' words the channel.", "record-004")
     task_id: Texts = _many("The vendor's id of the task.", "task-005")
     type: Types = Field(default=(), description="The kind of the task.")
+    q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
+
+
+class InFile(InTask):
+    """Filters by what is in a file; of a delivery: in one that it told of."""
+
+    user_id: Texts = _many("Somebody whose picture or sound is in the file.", "teacher-1")
+    format: Texts = _many("The file's format, in lower case.", "m3u8")
+
+
+class Moved(Asked):
+    """Filters by when something began, and last changed."""
+
     started_after: Moment = Field(default=None, description="Began at this time or later.")
     started_before: Moment = Field(default=None, description="Began before this time.")
     updated_after: Moment = Field(default=None, description="Changed in the catalogue at this time or later.")
-    q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
 
 
 class Received(Asked):
@@ -146,20 +158,18 @@ class Received(Asked):
     )
 
 
-class RecordingsQuery(Paged, InTask, Received):
+class RecordingsQuery(Paged, InFile, Moved, Received):
     """Parameters of the list of recordings."""
 
     kind = filters.RECORDINGS
 
-    user_id: Texts = _many("Somebody whose picture or sound is in the file.", "teacher-1")
-    format: Texts = _many("The file's format, in lower case.", "m3u8")
     state: tuple[Literal["announced", "available", "verified", "missing", "mismatch"], ...] = Field(
         default=(), description="How much is known of the file."
     )
     door: Doors = Field(default=(), description="A way by which any of its deliveries came in.")
 
 
-class TasksQuery(Paged, InTask):
+class TasksQuery(Paged, InTask, Moved):
     """Parameters of the list of tasks."""
 
     kind = filters.TASKS
@@ -169,8 +179,8 @@ class TasksQuery(Paged, InTask):
     )
 
 
-class DeliveryFilters(Named, Received):
-    """Filters of deliveries."""
+class DeliveryFilters(InFile, Received):
+    """Filters of deliveries; those by task and file are about one recording that the delivery told of."""
 
     door: Doors = Field(default=(), description="The way by which it came in.")
     state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(

@@ -22,7 +22,7 @@ _STARTED = ("started_after", "started_before")
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "recordings": (*_NAMES, "user_id", "format", "state", "door", *_STARTED, *_RECEIVED, "updated_after", "q"),
     "tasks": (*_NAMES, "state", *_STARTED, "updated_after", "q"),
-    "deliveries": ("vendor", "account", "state", "door", "reason", *_RECEIVED),
+    "deliveries": (*_NAMES, "user_id", "format", "state", "door", "reason", *_RECEIVED, "q"),
     "refusals": ("vendor", "account", "door", "reason", *_RECEIVED),
 }
 #: kind of row -> the states that its rows can have
