@@ -173,6 +173,30 @@ def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
             assert client.answer() == (200, b"one of many")
 
 
+@pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY], ids=["silent", "half-head", "half-body"])
+def test_who_does_not_finish_makes_room_for_good_callbacks(tmp_path: Path, sent: bytes) -> None:
+    # Their deadline is longer than a client of this test waits.
+    many = {"worker_connections": 16}
+    with serving(tmp_path, options=many, limits={"deadline": 120.0}) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client(sent)) for _ in range(40)]
+        for _ in range(5):
+            assert server.ask(post(b"good")) == (200, b"good")
+        if sent:
+            assert clients[0].answer()[0] == 503
+
+
+def test_of_those_who_do_not_finish_the_silent_go_first(tmp_path: Path) -> None:
+    whole = post(b"slow but sound")
+    many = {"worker_connections": 16}
+    with serving(tmp_path, options=many, limits={"deadline": 120.0}) as server, ExitStack() as stack:
+        slow = stack.enter_context(server.client(whole[:-3]))
+        for _ in range(40):
+            stack.enter_context(server.client())
+        assert server.ask(post(b"good")) == (200, b"good")
+        slow.send(whole[-3:])
+        assert slow.answer() == (200, b"slow but sound")
+
+
 # --- odd but sound requests ------------------------------------------------------------------------------------------
 
 

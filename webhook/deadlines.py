@@ -20,6 +20,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gunicorn.http import RequestParser
@@ -29,7 +30,7 @@ from webhook.reception import Reception, Stage
 from webhook.server_answers import ServerAnswer, answer_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from gunicorn._types import _AddressType
@@ -95,7 +96,7 @@ class DeadlineThreadWorker(ThreadWorker):
     # --- coming in, on the loop ------------------------------------------------------------------------------------
 
     def accept(self, listener: socket.socket) -> None:
-        """Take one connection; where that was the last one to spare, give up the longest idle one."""
+        """Take one connection; where that was the last one to spare, give up another."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -104,8 +105,27 @@ class DeadlineThreadWorker(ThreadWorker):
             return
         self.nr_conns += 1
         self._park(Connection(self, sock, client, listener.getsockname()), self.pending_conns, self.limits.deadline)
-        if self.nr_conns >= self.worker_connections and self.keepalived_conns:
-            self._drop(self.keepalived_conns[0])
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Keep a place free for who comes next: silence, or half of a request, must not keep good callbacks out."""
+        while self.nr_conns >= self.worker_connections:
+            conn = self._first_to_go()
+            if conn is None:
+                return
+            if conn.queue is self.pending_conns and conn.reception.held:
+                with suppress(OSError):
+                    conn.sock.send(ServerAnswer.CROWDED.message)
+            self._drop(conn)
+
+    def _first_to_go(self) -> Connection | None:
+        """Return the connection that is worth least, the oldest of its sort; None where all are at work."""
+        waiting = self._receiving()[:-1]  # not the newest: it has had no time to speak
+        silent = (conn for conn in waiting if not conn.reception.held)
+        heads = (conn for conn in waiting if conn.reception.held and conn.reception.stage is Stage.HEAD)
+        bodies = (conn for conn in waiting if conn.reception.stage is Stage.BODY)
+        quiet = filter(_is_quiet, chain(silent, heads, _ours(self.lingering_conns), bodies))
+        return next(chain(_ours(self.keepalived_conns), quiet), None)
 
     def set_accept_enabled(self, enabled: bool | None) -> None:  # noqa: FBT001 (gunicorn's signature)
         """On stopping, take who waits in the backlog already, and nobody after: closing a backlog resets them all."""
@@ -123,6 +143,8 @@ class DeadlineThreadWorker(ThreadWorker):
             listener.close()
 
     def _on_bytes(self, conn: Connection, _: object) -> None:
+        if conn.queue is None:  # given up earlier in this turn of the loop
+            return
         try:
             data = conn.sock.recv(RECEIVE)
         except (BlockingIOError, InterruptedError):
@@ -242,6 +264,8 @@ class DeadlineThreadWorker(ThreadWorker):
             self._park(conn, self.lingering_conns, LINGER if self.alive else LAST_WORD, self._discard)
 
     def _discard(self, conn: Connection, _: object) -> None:
+        if conn.queue is None:  # given up earlier in this turn of the loop
+            return
         try:
             data = conn.sock.recv(RECEIVE)
         except (BlockingIOError, InterruptedError):
@@ -288,7 +312,7 @@ class DeadlineThreadWorker(ThreadWorker):
         conn.weight = len(conn.reception.held)
 
     def _receiving(self) -> list[Connection]:
-        return [conn for conn in self.pending_conns if isinstance(conn, Connection)]
+        return list(_ours(self.pending_conns))
 
     def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
         """Close who was idle for too long."""
@@ -306,6 +330,8 @@ class DeadlineThreadWorker(ThreadWorker):
             self._give_up(conn, ServerAnswer.TOO_SLOW)
         while self.lingering_conns and (self.lingering_conns[0].timeout or 0) <= now:
             self._drop(self.lingering_conns[0])
+        if self.alive:
+            self._make_room()  # who was at work when the last place was taken may be idle by now
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wake up for the next deadline too."""
@@ -321,3 +347,19 @@ class DeadlineThreadWorker(ThreadWorker):
         in_order = sorted(self.pending_conns, key=lambda conn: conn.timeout or 0)
         self.pending_conns.clear()
         self.pending_conns.extend(in_order)
+
+
+def _ours(queue: deque[TConn]) -> Iterator[Connection]:
+    """Go through a queue, the oldest first."""
+    return (conn for conn in queue if isinstance(conn, Connection))
+
+
+def _is_quiet(conn: Connection) -> bool:
+    """Tell that nothing has come which the loop hasn't read yet."""
+    try:
+        conn.sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return True
+    except OSError:
+        pass  # the loop will meet it too
+    return False
