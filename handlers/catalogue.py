@@ -1,6 +1,7 @@
 """How events become the catalogue's rows: load the families they touch, fold, write the difference.
 
-1. Lock the families in key order, so that two workers can't deadlock and a family has one writer.
+1. Lock the families, so that a family has one writer: whoever waits for locks takes them in key order, so that two
+   can't deadlock; a worker leaves out what is locked.
 2. Load their tasks, marks and files, and the sightings of the files that the events name.
 3. Fold event by event, in the order of their times; note what each one changed.
 4. Write what differs: nothing where an event was folded before.
@@ -72,23 +73,23 @@ def fold(connection: Connection, told: Sequence[Told], *, now: int) -> Mapping[t
 
     The caller's transaction writes. `now`, in milliseconds UTC, becomes updated_at of what differs.
     """
+    lock(connection, families_of(told))
     folded = work_out(connection, told, now=now)
     folded.write(connection)
     return folded.changes
 
 
 def work_out(connection: Connection, told: Sequence[Told], *, now: int) -> Folded:
-    """Fold the events in as `fold` does, but leave the writing to the caller.
+    """Fold the events in as `fold` does, but leave locking and writing to the caller.
 
     On SQLite it may be written by a later transaction than the one that read, if it is current then.
     """
     before = generation(connection)
     by_family: dict[TaskKey, list[Told]] = defaultdict(list)
     for one in told:
-        if one.event.task is not None and one.event.kind != "unknown":
-            by_family[one.event.task].append(one)
+        if (key := family_of(one.event)) is not None:
+            by_family[key].append(one)
     keys = sorted(by_family)
-    lock(connection, keys)
     locators = {key: {t.event.recording.locator for t in by_family[key] if t.event.recording} for key in keys}
     families = load(connection, locators)
     changes: dict[tuple[str, int], list[str]] = {(one.delivery.id, one.position): [] for one in told}
@@ -133,11 +134,31 @@ def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) 
     return changes
 
 
+def family_of(event: Event) -> TaskKey | None:
+    """Return the family that folding the event touches."""
+    return event.task if event.kind != "unknown" else None
+
+
+def families_of(told: Iterable[Told]) -> list[TaskKey]:
+    """Return the families that folding these events touches, in the order in which they are locked."""
+    return sorted({key for one in told if (key := family_of(one.event)) is not None})
+
+
 def lock(connection: Connection, keys: Sequence[TaskKey]) -> None:
     """Keep other workers from these families until the transaction ends; the keys are sorted."""
     if connection.dialect.name == "postgresql" and keys:
         numbers = [_number(key) for key in keys]
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) AS n", (numbers,))
+
+
+def lock_free(connection: Connection, keys: Sequence[TaskKey]) -> set[TaskKey]:
+    """Lock those of the families that nobody else has locked, without waiting; return the others."""
+    if connection.dialect.name != "postgresql" or not keys:
+        return set()
+    query = "SELECT n FROM unnest(%s::bigint[]) AS n WHERE NOT pg_try_advisory_xact_lock(n)"
+    numbers = {key: _number(key) for key in keys}
+    taken = set(connection.exec_driver_sql(query, (list(numbers.values()),)).scalars())
+    return {key for key, number in numbers.items() if number in taken}
 
 
 def _number(key: TaskKey) -> int:

@@ -1,22 +1,27 @@
 """How kept deliveries become catalogue rows: in batches, each its own transaction, apart from the keeping.
 
-1. Look at the oldest kept deliveries and write down that they are in hand.
-2. Read them; what can't be read is quarantined with the reason.
-3. Fold the events and mark the deliveries processed, in one transaction. On SQLite, where keeping waits for whoever
-   writes, the folding is worked out before that transaction, and again in it if the catalogue changed meanwhile.
-4. If that fails, do each alone, so that a bug costs only the delivery that meets it.
+1. Look at the oldest kept deliveries, no more than fit into memory, and write down that they are in hand.
+2. Load and read them; what can't be read is quarantined with the reason.
+3. Fold the events, except of families that another process has locked, and mark the deliveries processed, in one
+   transaction. On SQLite, where keeping waits for whoever writes, the folding is worked out before that transaction,
+   and again in it if the catalogue changed meanwhile.
+4. If that fails, do each alone, so that a bug costs only the delivery that meets it. Where the database is at fault,
+   nobody is condemned: it counts as away.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from handlers import catalogue, meters, tables
 from handlers.clock import now_ms
+from handlers.database import refuses_row
 from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway, UnreadableDelivery
 from handlers.fields import storable
@@ -26,9 +31,9 @@ from handlers.reading import meaning
 from handlers.rows import fetch, update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
     from handlers.database import Database
     from handlers.events import Delivery, Event
@@ -39,23 +44,33 @@ _log = logging.getLogger(__name__)
 
 #: most deliveries in hand
 _MOST = 256
-#: most of them in one transaction; on SQLite few, because keeping waits meanwhile (design §4)
+#: most bytes of their bodies, except that one delivery is always taken
+MOST_BYTES = 8 * 1024 * 1024
+#: most of them in one transaction; on SQLite few, because keeping waits meanwhile
 _AT_ONCE_ON_SQLITE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Waiting:
-    """A kept delivery and how often a worker died with it in hand."""
+    """A kept delivery, not loaded yet, and how often a worker died with it in hand."""
 
-    delivery: Delivery
+    id: str
+    vendor: str
+    account: str
     tries: int
+
+    def condemned(self, reason: str) -> _Judged:
+        return _Judged(id=self.id, vendor=self.vendor, account=self.account, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """A delivery, and either what it means or why that can't be told."""
+    """A delivery, and either what it means or why that can't be told; what is condemned unread is not loaded."""
 
-    delivery: Delivery
+    id: str
+    vendor: str
+    account: str
+    delivery: Delivery | None = None
     events: Sequence[Event] = ()
     reason: str | None = None
 
@@ -67,6 +82,8 @@ class _Settlement:
     judged: Sequence[_Judged]
     folded: catalogue.Folded
     now: int
+    #: how many are left as they are, because another process has their families locked
+    busy: int
 
     def write(self, connection: Connection) -> None:
         """Write the catalogue, and that the deliveries are done with."""
@@ -91,118 +108,179 @@ class Processor:
         self._vendors = vendors
         self._clock = clock
         self._at_once = _AT_ONCE_ON_SQLITE if database.is_sqlite else _MOST
+        #: where the next look starts: past what other processes have locked, if that was all there was
+        self._after = ""
+        self._is_more = False
         self.hand = Hand(database)
         self.meters = Meters()
 
     def process(self) -> int:
-        """Process one batch of kept deliveries; return how many were waiting, 0 if none.
+        """Process one batch of kept deliveries; return how many were seen to, by this worker or another.
 
-        Raises DatabaseAway when the database does not answer; nothing is lost by that.
+        0 says that nothing waits but what other processes have locked. Raises DatabaseAway when the database does not
+        answer, or is not fit for work; nothing is lost by that.
         """
-        waiting = self._look()
-        suspects = [one for one in waiting if one.tries]
-        if suspects:
-            self._each_alone(suspects)
-        elif waiting:
-            self._together(waiting)
-        return len(waiting)
+        with _nobody_condemned():
+            waiting = self._look()
+            suspects = [one for one in waiting if one.tries]
+            done = self._each_alone(suspects) if suspects else 0
+            # A suspect that has to wait for its family keeps nobody else waiting.
+            done = done or self._together([one for one in waiting if not one.tries])
+        self._after = waiting[-1].id if self._is_more and not done else ""
+        return done
 
     def _look(self) -> list[_Waiting]:
         """Return the oldest kept deliveries, leaving out what another worker is settling."""
-        columns = (*tables.deliveries.c, tables.inbox.c.tries)
+        deliveries, inbox = tables.deliveries, tables.inbox
+        names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries)
         query = (
-            select(*columns)
-            .join_from(tables.inbox, tables.deliveries, tables.deliveries.c.id == tables.inbox.c.delivery)
-            .where(tables.inbox.c.state == tables.KEPT)
-            .order_by(tables.inbox.c.delivery)
+            select(*names, func.length(deliveries.c.body).label("size"))
+            .join_from(inbox, deliveries, deliveries.c.id == inbox.c.delivery)
+            .where(inbox.c.state == tables.KEPT, inbox.c.delivery > self._after)
+            .order_by(inbox.c.delivery)
             .limit(_MOST)
-            .with_for_update(skip_locked=True, of=tables.inbox)
+            .with_for_update(skip_locked=True, of=inbox)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
-        return [_Waiting(delivery=to_delivery(row), tries=row["tries"]) for row in rows]
+        some = fitting(rows)
+        self._is_more = len(rows) == _MOST or len(some) < len(rows)
+        return [_Waiting(**{column.name: row[column.name] for column in names}) for row in some]
 
-    def _together(self, waiting: Sequence[_Waiting]) -> None:
+    def _load(self, ids: Collection[str]) -> list[Delivery]:
+        query = select(tables.deliveries).where(tables.deliveries.c.id.in_(ids)).order_by(tables.deliveries.c.id)
+        with self._database.read() as connection:
+            return [to_delivery(row) for row in connection.execute(query).mappings()]
+
+    def _together(self, waiting: Sequence[_Waiting]) -> int:
         is_held = False
+        done = 0
         for start in range(0, len(waiting), self._at_once):
             if not is_held:
-                self.hand.take([one.delivery.id for one in waiting[start:]], now=self._clock())
+                self.hand.take([one.id for one in waiting[start:]], now=self._clock())
             some = waiting[start : start + self._at_once]
-            is_held = self._settle_or_each_alone(some)
+            try:
+                done += self._settle([self._judge(delivery) for delivery in self._load([one.id for one in some])])
+                is_held = True
+            except DatabaseAway:
+                raise
+            except Exception:  # noqa: BLE001 - a bug costs only the delivery that meets it
+                _log.exception("a batch of %d deliveries failed; each is tried alone", len(some))
+                done += self._each_alone(some)
+                is_held = False
+        return done
 
-    def _settle_or_each_alone(self, waiting: Sequence[_Waiting]) -> bool:
-        """Settle the deliveries in one transaction and return True; where that fails, one by one."""
-        try:
-            self._settle([self._judge(one.delivery) for one in waiting])
-        except DatabaseAway:
-            raise
-        except Exception:  # noqa: BLE001 - a bug costs only the delivery that meets it
-            _log.exception("a batch of %d deliveries failed; each is tried alone", len(waiting))
-            self._each_alone(waiting)
-            return False
-        return True
-
-    def _each_alone(self, waiting: Sequence[_Waiting]) -> None:
+    def _each_alone(self, waiting: Sequence[_Waiting]) -> int:
+        done = 0
         for one in waiting:
-            delivery = one.delivery
             if one.tries >= MOST_TRIES:
                 reason = f"a worker died {one.tries} times with this delivery in hand; mend the cause and replay"
-                self._settle([_Judged(delivery=delivery, reason=reason)])
+                done += self._settle([one.condemned(reason)])
                 continue
-            self.hand.take([delivery.id], now=self._clock())
+            self.hand.take([one.id], now=self._clock())
             try:
-                self._settle([self._judge(delivery)])
+                done += self._alone(one)
             except DatabaseAway:
                 raise
             except Exception as exc:  # noqa: BLE001 - the delivery is kept, with the reason
-                _log.exception("processing failed", extra={"delivery": delivery.id})
-                reason = f"processing failed ({type(exc).__name__}: {exc}); mend the cause and replay"
-                self._settle([_Judged(delivery=delivery, reason=storable(reason))])
+                _log.exception("processing failed", extra={"delivery": one.id})
+                # SQLAlchemy's own text would hold the statement and its parameters.
+                said = exc.orig if isinstance(exc, DBAPIError) else exc
+                reason = storable(f"processing failed ({type(exc).__name__}: {said}); mend the cause and replay")
+                done += self._settle([one.condemned(reason)])
+        return done
+
+    def _alone(self, one: _Waiting) -> int:
+        judged = [self._judge(delivery) for delivery in self._load([one.id])]
+        try:
+            return self._settle(judged)
+        except IntegrityError as exc:
+            if not _another_was_first(exc):
+                raise
+            return self._settle(judged)
 
     def _judge(self, delivery: Delivery) -> _Judged:
         try:
-            return _Judged(delivery=delivery, events=meaning(delivery, self._settings, self._vendors))
+            events, reason = meaning(delivery, self._settings, self._vendors), None
         except UnreadableDelivery as exc:
-            return _Judged(delivery=delivery, reason=storable(str(exc)))
+            events, reason = (), storable(str(exc))
+        who = {"id": delivery.id, "vendor": delivery.vendor, "account": delivery.account}
+        return _Judged(**who, delivery=delivery, events=events, reason=reason)
 
-    def _settle(self, judged: Sequence[_Judged]) -> None:
-        """Fold what the deliveries mean and mark them, in one transaction."""
+    def _settle(self, judged: Sequence[_Judged]) -> int:
+        """Fold what the deliveries mean and mark them, in one transaction; return how many need no more work."""
         settlement = None
-        if self._database.is_sqlite:
-            with self._database.read() as connection:
-                settlement = self._work_out(connection, judged)
-        with self._database.write() as connection:
-            # Another worker's settling is a write to the catalogue too: what is current is ours still.
-            if settlement is None or not settlement.folded.is_current(connection):
-                settlement = self._work_out(connection, judged)
-            settlement.write(connection)
+        with _nobody_condemned():
+            if self._database.is_sqlite:
+                with self._database.read() as connection:
+                    settlement = self._work_out(connection, judged)
+            with self._database.write() as connection:
+                # Another worker's settling is a write to the catalogue too: what is current is ours still.
+                if settlement is None or not settlement.folded.is_current(connection):
+                    settlement = self._work_out(connection, judged)
+                settlement.write(connection)
         self._count(settlement.judged, settlement.now)
+        return len(judged) - settlement.busy
 
     def _work_out(self, connection: Connection, judged: Sequence[_Judged]) -> _Settlement:
-        ours = _still_kept(connection, [one.delivery.id for one in judged])
-        judged = [one for one in judged if one.delivery.id in ours]
-        told = [
-            catalogue.Told(delivery=one.delivery, position=position, event=event)
-            for one in judged
-            for position, event in enumerate(one.events)
-        ]
+        ours = _still_kept(connection, [one.id for one in judged])
+        judged = [one for one in judged if one.id in ours]
+        busy = catalogue.lock_free(connection, catalogue.families_of(_told(judged)))
+        free = [one for one in judged if not any(catalogue.family_of(event) in busy for event in one.events)]
         now = self._clock()
-        return _Settlement(judged=judged, folded=catalogue.work_out(connection, told, now=now), now=now)
+        folded = catalogue.work_out(connection, _told(free), now=now)
+        return _Settlement(judged=free, folded=folded, now=now, busy=len(judged) - len(free))
 
     def _count(self, judged: Sequence[_Judged], now: int) -> None:
-        processed = [one.delivery.id for one in judged if one.reason is None]
+        processed = [one.id for one in judged if one.reason is None]
         if processed:
             _log.info("%d deliveries processed", len(processed), extra={"deliveries": processed})
         for one in judged:
-            account = one.delivery.account
-            if one.reason is not None:
+            account = f"{one.vendor}/{one.account}"
+            if one.reason is not None or one.delivery is None:
                 self.meters.add(meters.QUARANTINED, account)
-                _log.warning("delivery quarantined: %s", one.reason, extra={"delivery": one.delivery.id})
+                _log.warning("delivery quarantined: %s", one.reason, extra={"delivery": one.id})
                 continue
             self.meters.add(meters.PROCESSED, account)
             self.meters.add_delay(now - one.delivery.received_at)
             for event in one.events:
                 self.meters.add(meters.EVENTS, event.kind)
+
+
+def fitting(rows: Sequence[RowMapping]) -> Sequence[RowMapping]:
+    """Return the first of the rows, by their `size` in bytes as many as may be in memory at once, but at least one."""
+    total = 0
+    for count, row in enumerate(rows):
+        total += row["size"]
+        if total > MOST_BYTES and count:
+            return rows[:count]
+    return rows
+
+
+@contextmanager
+def _nobody_condemned() -> Iterator[None]:
+    """Take an error that is no delivery's fault (no such table, no right to it, a damaged file) for DatabaseAway."""
+    try:
+        yield
+    except DBAPIError as exc:
+        if refuses_row(exc):
+            raise
+        raise DatabaseAway(f"the database can't be worked with: {str(exc.orig).strip()}") from exc
+
+
+def _another_was_first(exc: IntegrityError) -> bool:
+    """Tell a row that another worker has written meanwhile from one that no try will change."""
+    code = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "sqlite_errorname", None)
+    return code in {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+
+
+def _told(judged: Sequence[_Judged]) -> list[catalogue.Told]:
+    return [
+        catalogue.Told(delivery=one.delivery, position=position, event=event)
+        for one in judged
+        if one.delivery is not None
+        for position, event in enumerate(one.events)
+    ]
 
 
 def _still_kept(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -222,7 +300,7 @@ def _still_kept(connection: Connection, ids: Sequence[str]) -> set[str]:
 def _mark(connection: Connection, judged: Sequence[_Judged], now: int) -> None:
     rows = [
         {
-            "delivery": one.delivery.id,
+            "delivery": one.id,
             "state": tables.PROCESSED if one.reason is None else tables.QUARANTINED,
             "reason": one.reason,
             "processed_at": now,

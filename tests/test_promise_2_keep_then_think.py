@@ -19,21 +19,25 @@ from callbacks import SAMPLE, file_created, incoming
 from conftest import TOKEN
 from deadly_worker import DEADLY
 from program import request, running, wait_until
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
-from handlers import tables
+from handlers import catalogue, processing, tables
 from handlers.clock import now_ms
+from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway
 from handlers.filters import Filters
 from handlers.hands import LEASE_MS, MOST_TRIES, Hand
 from handlers.inbox import Inbox
 from handlers.processing import Processor
+from handlers.reading import meaning
 from handlers.replay import replay, replay_one
 from handlers.vendors import VENDORS
 from handlers.write_lock import WriteLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
 
     from handlers.database import Database
     from handlers.events import Delivery, Event
@@ -68,6 +72,11 @@ def _states(database: Database) -> dict[str, tuple[str, str | None]]:
     with database.read() as connection:
         rows = connection.execute(select(tables.inbox.c.delivery, tables.inbox.c.state, tables.inbox.c.reason))
         return {row.delivery: (row.state, row.reason) for row in rows}
+
+
+def _execute(database: Database, statement: str) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def _catch_up(processor: Processor) -> None:
@@ -278,6 +287,91 @@ def test_a_database_that_goes_away_during_processing_loses_nothing_and_condemns_
     assert _recordings(database) == 300
     with database.read() as connection:
         assert connection.execute(select(func.max(tables.inbox.c.tries))).scalar() == 0
+
+
+def test_a_database_that_is_not_fit_for_work_condemns_nothing(
+    settings: Settings, database: Database, keeper: Keeper
+) -> None:
+    _accept(Inbox(settings, VENDORS, keeper), file_created(), file_created())
+    processor = Processor(database, settings, VENDORS)
+    _execute(database, "ALTER TABLE events RENAME TO elsewhere")
+    for _ in range(2):
+        with pytest.raises(DatabaseAway, match="events"):
+            processor.process()
+    _execute(database, "ALTER TABLE elsewhere RENAME TO events")
+    _catch_up(processor)
+    assert set(_states(database).values()) == {(tables.PROCESSED, None)}
+
+
+def test_a_delivery_that_finds_another_worker_first_is_tried_once_more(
+    settings: Settings, database: Database, keeper: Keeper
+) -> None:
+    _accept(Inbox(settings, VENDORS, keeper), file_created())
+    tries = []
+
+    def come_first(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("INSERT INTO recordings "):
+            tries.append(statement)
+            if len(tries) < 3:
+                connection.exec_driver_sql("INSERT INTO meters (name, label, value) VALUES ('a', '', 1), ('a', '', 1)")
+
+    event.listen(database.engine, "before_cursor_execute", come_first)
+    _catch_up(Processor(database, settings, VENDORS))
+    assert len(tries) == 3
+    assert set(_states(database).values()) == {(tables.PROCESSED, None)}
+
+
+def test_a_batch_takes_no_more_bytes_than_fit_but_at_least_one_delivery(
+    settings: Settings, database: Database, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [file_created() for _ in range(5)]
+    _accept(Inbox(settings, VENDORS, keeper), *bodies)
+    processor = Processor(database, settings, VENDORS)
+    monkeypatch.setattr(processing, "MOST_BYTES", 2 * len(bodies[0]))
+    assert processor.process() == 2
+    monkeypatch.setattr(processing, "MOST_BYTES", 1)
+    assert processor.process() == 1
+    _catch_up(processor)
+    assert _recordings(database) == 5
+
+
+def test_what_the_database_refuses_is_quarantined_without_statement_and_parameters(
+    settings: Settings, database: Database, keeper: Keeper
+) -> None:
+    _accept(Inbox(settings, VENDORS, keeper), _with(b"a-name-that-nobody-shall-read"))
+
+    def refuse(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("INSERT INTO recordings "):
+            connection.exec_driver_sql("INSERT INTO meters (name, label, value) VALUES ('a', 'shown', NULL)")
+
+    event.listen(database.engine, "before_cursor_execute", refuse)
+    _catch_up(Processor(database, settings, VENDORS))
+    ((state, reason),) = _states(database).values()
+    assert state == tables.QUARANTINED
+    assert reason is not None
+    assert "IntegrityError" in reason
+    assert "INSERT" not in reason
+    assert "sqlalche.me" not in reason
+
+
+def test_a_family_that_another_machine_has_locked_keeps_no_other_waiting(
+    settings: Settings, database: Database, keeper: Keeper
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no locks of families")
+    ids = _accept(Inbox(settings, VENDORS, keeper), file_created(1), file_created(2), file_created(3))
+    with database.read() as connection:
+        row = connection.execute(select(tables.deliveries).where(tables.deliveries.c.id == ids[0])).mappings().one()
+    family = catalogue.family_of(meaning(to_delivery(row), settings, VENDORS)[0])
+    assert family is not None
+    processor = Processor(database, settings, VENDORS)
+    with database.write() as other:
+        catalogue.lock(other, [family])
+        assert processor.process() == 2
+        assert [_states(database)[one][0] for one in ids] == [tables.KEPT, tables.PROCESSED, tables.PROCESSED]
+        assert processor.process() == 0
+    _catch_up(processor)
+    assert set(_states(database).values()) == {(tables.PROCESSED, None)}
 
 
 def _trouble(database: Database, stop: threading.Event) -> None:
