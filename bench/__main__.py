@@ -1,4 +1,4 @@
-"""`python -m bench`: what the command line asks for, in which order it is measured, and that it always ends with 0."""
+"""`python -m bench`: what is measured in which order. It ends with 0 whatever the figures, with 1 if one is lacking."""
 
 from __future__ import annotations
 
@@ -10,14 +10,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
 
 from bench import delay, folding, ingest, memory, places, report, scale
 from bench.load import generator
 from bench.plan import FULL, QUICK, Plan
 from bench.stations import CORE, DURABLE, NOOP, stations
+from handlers.errors import ReelhookError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 _NAMES = (DURABLE, NOOP, CORE)
-_PARTS = ("ingest", "fold", "delay", "memory")
+_TITLES = {
+    "ingest": "ingest beside a busy worker",
+    "fold": "folding",
+    "delay": "from answer to catalogue",
+    "memory": "memory",
+}
+_PARTS = tuple(_TITLES)
+#: load average above which the machine is not ours
+_BUSY = 0.7
+
+P = ParamSpec("P")
 
 
 def main() -> int:
@@ -29,6 +44,9 @@ def main() -> int:
     print(f"Load by {generator()}; {os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}.")
     print("Each figure is the median of interleaved rounds, with its range; a worker runs beside every server.")
     print("Compare ratios, not rates: machines differ, and so does one machine from minute to minute.")
+    if (busy := os.getloadavg()[0]) > _BUSY:
+        print(f"WARNING: this machine does other work (load {busy:.1f}); ratios move with it too.")
+    whole = True
     for engine in asked.engine or (places.SQLITE, places.POSTGRESQL):
         why = places.why_no_postgres() if engine == places.POSTGRESQL else None
         if why:
@@ -37,11 +55,13 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory(prefix="reelhook-bench-") as folder:
             if asked.scale:
-                scale.run(engine, asked.scale, Path(folder), plan)
+                whole &= _part(
+                    f"{engine}: with {asked.scale:,} recordings", scale.run, engine, asked.scale, Path(folder), plan
+                )
             else:
-                _run(engine, Path(folder), plan, asked.only or _PARTS)
+                whole &= _run(engine, Path(folder), plan, asked.only or _PARTS)
     print(f"\nTook {time.monotonic() - began:,.0f} s.")
-    return 0
+    return 0 if whole else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,23 +78,42 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(engine: str, root: Path, plan: Plan, parts: tuple[str, ...]) -> None:
-    with places.made(engine, (*_NAMES, "fold", "rest"), root) as made:
-        if "ingest" in parts or "delay" in parts:
-            with stations({name: made[name] for name in _NAMES}) as found:
-                if "ingest" in parts:
-                    processes = found[0].place.settings().web_concurrency
-                    report.title(f"{engine}: ingest beside a busy worker, {processes} web process(es)")
-                    ingest.tell(engine, ingest.measure(found, plan), _NAMES)
-                if "delay" in parts:
-                    report.title(f"{engine}: from answer to catalogue")
-                    delay.tell(delay.measure(found[0], plan))
-        if "fold" in parts:
-            report.title(f"{engine}: folding")
-            folding.tell(folding.measure(made["fold"], plan))
-        if "memory" in parts:
-            report.title(f"{engine}: memory")
-            memory.tell(*memory.measure(made["rest"]))
+def _run(engine: str, root: Path, plan: Plan, parts: Sequence[str]) -> bool:
+    """Measure the parts; return whether all could be measured, whatever the figures."""
+    measures = {"ingest": _ingest, "fold": _fold, "delay": _delay, "memory": _memory}
+    with places.made(engine, (*_NAMES, "fold", "delay", "rest"), root) as made:
+        measured = [_part(f"{engine}: {_TITLES[part]}", measures[part], made, plan) for part in parts]
+    return all(measured)
+
+
+def _part(title: str, measure: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    """Measure one part; say why where that can't be done, and let the others have their turn."""
+    report.title(title)
+    try:
+        measure(*args, **kwargs)
+    except (RuntimeError, OSError, ReelhookError) as exc:
+        print(f"  could not be measured: {exc}")
+        return False
+    return True
+
+
+def _ingest(made: Mapping[str, places.Place], plan: Plan) -> None:
+    with stations({name: made[name] for name in _NAMES}) as found:
+        report.row("web processes of each server", str(found[0].place.settings().web_concurrency))
+        ingest.tell(found[0].place.engine, ingest.measure(found, plan), _NAMES)
+
+
+def _fold(made: Mapping[str, places.Place], plan: Plan) -> None:
+    folding.tell(folding.measure(made["fold"], plan))
+
+
+def _delay(made: Mapping[str, places.Place], plan: Plan) -> None:
+    with stations({DURABLE: made["delay"]}) as found:
+        delay.tell(delay.measure(found[0], plan))
+
+
+def _memory(made: Mapping[str, places.Place], _plan: Plan) -> None:
+    memory.tell(*memory.measure(made["rest"]))
 
 
 if __name__ == "__main__":

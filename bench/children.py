@@ -76,4 +76,4 @@ def wait_until_ready(process: subprocess.Popen[str], url: str, log: Path) -> Non
         with suppress(URLError, OSError), urlopen(url, timeout=2):
             return
         time.sleep(0.05)
-    raise RuntimeError(f"{url} does not answer; its log ends with:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"{url} does not answer; its log ends with:\n{log.read_text()[-400:]}")

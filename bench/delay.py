@@ -113,6 +113,8 @@ def tell(delays: Delays) -> None:
     """Print what was met."""
     load = f"at {delays.rate:,.0f} of {delays.full:,.0f} req/s"
     for name, taken in (("probes", delays.probed), ("inbox table", delays.kept)):
+        if not taken:
+            raise RuntimeError("nothing came through in time")
         p50, p99 = (taken[int(len(taken) * part)] for part in (0.5, 0.99))
         figure = f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
         note = GOAL.verdict(p99) if name == "probes" else ""

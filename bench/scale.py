@@ -32,7 +32,6 @@ _QUESTIONS = 200
 
 def run(engine: str, count: int, root: Path, plan: Plan) -> None:
     """Fill one of two places with `count` recordings; print what ingest and questions cost there."""
-    report.title(f"{engine}: with {count:,} recordings")
     with places.made(engine, (_FULL, _EMPTY), root) as made:
         began = time.perf_counter()
         with made[_FULL].opened() as database:
