@@ -119,13 +119,6 @@ def _conditions(settings: dict[str, str]) -> Iterator[Finding]:
             "client_connection_check_interval is not known before PostgreSQL 14: a dead client's statement may end late"
         )
         yield warn("database.client_connection_check_interval", says, "move to PostgreSQL 14 or newer when you can")
-    isolation = settings["default_transaction_isolation"]
-    if isolation == "read committed":
-        yield ok("database.isolation", "transactions are READ COMMITTED")
-    else:
-        does = "ALTER ROLE ... RESET default_transaction_isolation (or of the database, or in postgresql.conf)"
-        says = f"default_transaction_isolation is {isolation}: concurrent transactions may fail and be tried again"
-        yield warn("database.isolation", says, does)
     if settings["default_transaction_read_only"] == "on":
         does = "ALTER ROLE ... RESET default_transaction_read_only (or of the database, or in postgresql.conf)"
         yield fail("database.read_only", "default_transaction_read_only is on: nothing can be written", does)

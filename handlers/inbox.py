@@ -27,8 +27,10 @@ _log = logging.getLogger(__name__)
 
 #: headers that are the connection's own business
 _DROPPED = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"})
-#: what the names of headers say that hold somebody's credentials
-_CREDENTIALS = re.compile(r"authorization|cookie|credential|token|secret|password|api-?key")
+#: what the names of headers say that hold somebody's credentials, or who an identity proxy let in
+_CREDENTIALS = re.compile(
+    r"authorization|cookie|credential|token|secret|password|key$|jwt|oidc|assertion|session|^x-auth|principal|client-cert"
+)
 #: the secret of a callback URL, in a header in which a proxy or a client repeats the URL
 _TOKEN = re.compile(r"(token(?:=|%3d))[^\s&#;,'\"<>]*", re.IGNORECASE)
 #: characters of a token that may be looked for in a header; a shorter one is found in any text

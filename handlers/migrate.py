@@ -26,8 +26,13 @@ _LOCK = 0x7265656C
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Apply what is missing and return the revision before and after; safe with several starters at once.
 
+    Where nothing is missing nothing is locked, so that a writer that hangs keeps no door shut.
     Raises DatabaseAway when the database can't be reached.
     """
+    with database.read() as connection:
+        if is_ready(connection):
+            at = _current(connection) or newest()
+            return at, at
     with database.write(patience=MIGRATION_PATIENCE, lock_patience=MIGRATION_PATIENCE) as connection:
         if not database.is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")

@@ -59,7 +59,7 @@ def test_an_installation_in_order_fails_nothing(environ: dict[str, str]) -> None
     if environ["DATABASE_URL"].startswith("sqlite"):
         assert level(found, "database.journal_mode") == level(found, "database.synchronous") == "ok"
     else:
-        for check in ("synchronous_commit", "fsync", "full_page_writes", "isolation", "encoding", "primary"):
+        for check in ("synchronous_commit", "fsync", "full_page_writes", "encoding", "primary"):
             assert level(found, f"database.{check}") == "ok", found[f"database.{check}"]
         assert level(found, "clock.database") == "ok"
 
@@ -148,11 +148,8 @@ def test_a_folder_that_can_not_be_written_fails() -> None:
 
 @ONLY_POSTGRES
 @pytest.mark.usefixtures("database")
-def test_a_server_that_only_reads_or_isolates_otherwise_is_found(environ: dict[str, str]) -> None:
+def test_a_server_that_only_reads_is_found(environ: dict[str, str]) -> None:
     name = environ["DATABASE_URL"].rsplit("/", 1)[1]
-    with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'".encode())
-    assert level(examined(environ, code=0), "database.isolation") == "warn"
     with psycopg.connect(environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
     assert level(examined(environ, code=1), "database.read_only") == "fail"

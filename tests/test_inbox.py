@@ -11,12 +11,14 @@ from conftest import TOKEN
 from sqlalchemy import func, select
 
 from handlers import tables
+from handlers.database import Database
 from handlers.errors import BadToken
+from handlers.inbox import useful_headers
+from handlers.migrate import newest, upgrade
 from handlers.processing import Processor
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
-    from handlers.database import Database
     from handlers.inbox import Inbox
     from handlers.settings import Settings
 
@@ -73,3 +75,34 @@ def test_a_kept_delivery_becomes_a_recording(inbox: Inbox, database: Database, s
     assert task["recording_count"] == 1
     assert task["recorded_ms"] == 1_792_000
     assert states == {"processed": 1, "quarantined": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Cookie",
+        "X-Api-Key",
+        "X-Amzn-Oidc-Data",
+        "X-Goog-Iap-Jwt-Assertion",
+        "Cf-Access-Jwt-Assertion",
+        "X-Auth-Key",
+        "X-Access-Key",
+        "X-Session-Id",
+        "X-Functions-Key",
+        "X-Ms-Client-Principal",
+        "X-Forwarded-Client-Cert",
+    ],
+)
+def test_no_header_that_holds_credentials_is_kept(name: str) -> None:
+    came = incoming(b"{}", token=TOKEN, headers={name.lower(): "somebody's", "x-request-id": "r1"})
+    assert useful_headers(came) == {"x-request-id": "r1"}
+
+
+def test_a_writer_that_hangs_keeps_no_door_shut_where_nothing_is_to_be_migrated(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("a server has no such lock")
+    other = Database(database.url.render_as_string())
+    with database.write_lock.held(1):
+        assert upgrade(other)[0] == newest()
+    other.close()

@@ -247,3 +247,30 @@ def _at_work(database: Database, spool: Spool | None) -> Iterator[Keeper]:
         yield keeper
     finally:
         keeper.close()
+
+
+def test_a_server_that_isolates_otherwise_gets_our_transactions_as_they_must_be(
+    database: Database, settings: Settings
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one isolation")
+    name = database.url.database
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    fresh = Database(settings.database_url)
+    with fresh.read() as connection:
+        assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "read committed"
+    fresh.close()
+
+
+def test_a_sqlite_file_that_was_moved_away_takes_no_answered_delivery_with_it(
+    inbox: Inbox, keeper: Keeper, database: Database
+) -> None:
+    if not database.is_sqlite:
+        pytest.skip("a server's files are its own")
+    inbox.accept(incoming(file_created(), token=TOKEN))
+    for path in Path(database.url.database or "").parent.glob("reelhook.db*"):
+        path.rename(path.with_name(f"moved-{path.name}"))
+    wait_until(lambda: keeper._connection is None or not database.has_moved(), what="the keeper to see it")
+    receipt = inbox.accept(incoming(file_created(), token=TOKEN))
+    assert receipt.accepted.is_spooled

@@ -71,7 +71,7 @@ def test_an_app_id_that_is_not_listed_waits_in_quarantine_until_it_is(
 ) -> None:
     strict = configured(config, environ, f'{_ACCOUNT}app_ids = ["another"]\n')
     (reason,) = keep(keeper, strict, file_created(1))
-    assert reason == "app id 9q1x is not among app_ids of account lessons; add it there and replay"
+    assert reason == "app id 9q1x is not among app_ids of account lessons; add it there, restart, then `reelhook replay`"
     keep(keeper, strict, file_created(2, AppId="another"))
     process(database, strict)
     assert states(database) == [("quarantined", reason), ("processed", None)]
@@ -166,7 +166,7 @@ def test_over_http_the_cause_is_told_mended_and_everything_released_in_bulk(tmp_
             answer = request("POST", f"{program.url}/callbacks/aliyun/lessons?token={TOKEN}", body)
             assert answer.status == 200
             assert answer.json()["status"] == "quarantined"
-            assert "add it there and replay" in answer.json()["reason"]
+            assert "add it there, restart, then `reelhook replay`" in answer.json()["reason"]
         told = request("GET", f"{program.url}/api/v1/deliveries?state=quarantined", headers=BEARER).json()
         assert len(told["items"]) == 5
         assert {item["reason"] for item in told["items"]} == {answer.json()["reason"]}

@@ -28,6 +28,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from webhook.reception import Reception, Stage
 from webhook.server_answers import ServerAnswer, answer_to
+from webhook.shown_path import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,7 +222,7 @@ class DeadlineThreadWorker(ThreadWorker):
         answer = answer_to(exc)
         who = addr[0] if isinstance(addr, tuple) and addr else "-"
         if answer is ServerAnswer.FAILED:
-            what = f"{req.method} {req.path}" if req is not None else "a request"
+            what = f"{req.method} {shown_path(req.path or '')}" if req is not None else "a request"
             self.log.error("failed to answer %s from %s", what, who, exc_info=exc)
         else:
             self.log.warning("refused a request from %s: %s (%s)", who, answer.detail, type(exc).__name__)
