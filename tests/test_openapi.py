@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from conftest import API_TOKEN, TOKEN
@@ -18,12 +18,15 @@ from openapi_spec_validator import validate
 from program import request, running
 
 from handlers.vendors import VENDORS
+from webhook.app import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from program import Program
+
+    from handlers.settings import Settings
 
 PROBLEM = "application/problem+json"
 
@@ -140,9 +143,31 @@ def test_the_page_holds_no_inline_script_and_names_no_other_machine(server: Prog
         assert answer.body
 
 
-@pytest.mark.parametrize("name", ["page.html", "../models.py", "..%2fmodels.py", "js/nothing.js", ""])
+@pytest.mark.parametrize("name", ["page.html", "../models.py", "..%2fmodels.py", "js/nothing.js"])
 def test_the_page_gives_out_its_own_files_only(server: Program, name: str) -> None:
     assert request("GET", f"{server.url}/docs/{name}").status == 404
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("only", ["api", None])
+def test_callbacks_are_told_of_where_they_are_taken_and_the_page_is_found(settings: Settings, only: str | None) -> None:
+    client = create_app(settings, only=only).test_client()
+    document = client.get("/openapi.json").get_json()
+    validate(document)
+    assert ("/callbacks/{vendor}/{account}" in document["paths"]) == (only is None)
+    assert ("callbacks" in str(document["tags"])) == (only is None)
+    for path in ("/", "/docs/"):
+        answer = client.get(path)
+        assert answer.status_code == 302
+        assert urljoin(path, answer.headers["Location"]) == "/docs"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/", "/openapi.json"])
+def test_where_callbacks_are_taken_alone_there_is_no_page(settings: Settings, path: str) -> None:
+    answer = create_app(settings, only="callbacks").test_client().get(path)
+    assert answer.status_code == 404
+    assert "there is nothing at" in answer.text
 
 
 @pytest.fixture(scope="module")

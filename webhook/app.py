@@ -43,7 +43,7 @@ def create_app(settings: Settings, *, only: str | None = None) -> Flask:
     if only in {None, "callbacks"}:
         _open_doors(app, settings, database, spool, figures)
     if only in {None, "api"}:
-        register_api(app, settings, database)
+        register_api(app, settings, database, takes_callbacks=only is None)
     observer = Observer(database, spool, now_ms)
     app.register_blueprint(health_blueprint(observer, figures, takes_callbacks=only != "api"))
     atexit.register(database.close)

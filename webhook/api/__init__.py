@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["new_app", "register_api"]
 
 
-def register_api(app: OpenAPI, settings: Settings, database: Database) -> None:
+def register_api(app: OpenAPI, settings: Settings, database: Database, *, takes_callbacks: bool = True) -> None:
     """Add the API, its document and its page to an application that new_app() made and register_problems() knows."""
     blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", abp_security=[{SECURITY: []}])
     blueprint.before_request(guard(settings.api_tokens))
@@ -31,7 +31,7 @@ def register_api(app: OpenAPI, settings: Settings, database: Database) -> None:
     add_replays(blueprint, database)
     add_releases(blueprint, database, settings, VENDORS)
     app.register_api(blueprint)
-    app.register_blueprint(docs_blueprint(app, VENDORS))
+    app.register_blueprint(docs_blueprint(app, VENDORS if takes_callbacks else {}))
 
 
 def _not_stored(answer: Response) -> Response:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flask_openapi3_swagger  # type: ignore[import-untyped] # it holds files only
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, redirect, request, send_from_directory
 from flask_openapi3.models.info import Info
 from flask_openapi3.models.path_item import PathItem
 from flask_openapi3.models.tag import Tag
@@ -19,6 +19,8 @@ from webhook.api.models import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from werkzeug.wrappers import Response as BaseResponse
 
     from handlers.vendor import Vendor
 
@@ -63,10 +65,14 @@ def new_app() -> OpenAPI:
 
 
 def docs_blueprint(app: OpenAPI, vendors: Mapping[str, Vendor]) -> Blueprint:
-    """Return the document and its page; they need no token, for they tell nothing of what is kept."""
+    """Return the document and its page; they need no token, for they tell nothing of what is kept.
+
+    The callbacks of `vendors` are told of too: none, where this process takes none.
+    """
     blueprint = Blueprint("docs", __name__)
-    app.paths["/callbacks/{vendor}/{account}"] = PathItem(**_door(sorted(vendors)))
-    app.tags.append(Tag(name="callbacks", description="The doors at which vendors push."))
+    if vendors:
+        app.paths["/callbacks/{vendor}/{account}"] = PathItem(**_door(sorted(vendors)))
+        app.tags.append(Tag(name="callbacks", description="The doors at which vendors push."))
     ready: list[dict[str, Any]] = []
 
     @blueprint.get("/openapi.json")
@@ -74,6 +80,12 @@ def docs_blueprint(app: OpenAPI, vendors: Mapping[str, Vendor]) -> Blueprint:
         if not ready:
             ready.append(_finished(app.api_doc))
         return ready[0]
+
+    @blueprint.get("/")
+    @blueprint.get("/docs/")
+    def elsewhere() -> BaseResponse:
+        # Relative, so that it holds behind a proxy that puts a path of its own in front.
+        return redirect("docs" if request.path == "/" else "../docs")
 
     @blueprint.get("/docs")
     def page() -> Response:
