@@ -15,7 +15,7 @@ import click
 
 from handlers import migrate
 from handlers.database import Database
-from handlers.errors import DatabaseAway, ReelhookError, SettingsError
+from handlers.errors import DatabaseAway, ReelhookError
 from handlers.vendors import VENDORS
 from handlers.worker import Worker
 from webhook.commands.at_hand import load_settings
@@ -93,12 +93,13 @@ def work() -> None:
 
 
 def poll() -> None:
-    """Wait until SIGTERM or SIGINT where no queue is configured; raise SettingsError where one is."""
+    """Wait until SIGTERM or SIGINT: this version fetches from no queue, and says so where one is configured."""
     stop = _stop_signal()
     settings = _begin_alone()
     if settings.queues:
-        raise SettingsError([_not_polled(settings)])
-    log.info("no [queues.NAME] is configured: there is nothing to poll, waiting for SIGTERM")
+        log.warning(_not_polled(settings))
+    else:
+        log.info("no [queues.NAME] is configured: there is nothing to poll, waiting for SIGTERM")
     stop.wait()
 
 
