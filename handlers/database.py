@@ -225,7 +225,13 @@ def means_away(exc: DBAPIError) -> bool:
 
 
 def _sqlite_engine(url: str, pool_size: int) -> Engine:
-    engine = create_engine(url, pool_size=pool_size, max_overflow=64, connect_args={"timeout": LOCK_PATIENCE})
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=64,
+        connect_args={"timeout": LOCK_PATIENCE},
+        hide_parameters=True,  # an error's text goes into the log, and rows don't belong there
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(raw: sqlite3.Connection, _record: object) -> None:
@@ -247,6 +253,7 @@ def _postgres_engine(url: str, pool_size: int) -> Engine:
         max_overflow=24,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,
         creator=lambda: _connect(url),
     )
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, delete, insert, select, update
@@ -37,7 +39,7 @@ class Hand:
         """Name the worker; nothing is in hand yet."""
         self._database = database
         self.worker = new_id("wrk")
-        self._host = socket.gethostname()
+        self._host = _host()
 
     def take(self, deliveries: Sequence[str], *, now: int) -> None:
         """Write down what is about to be processed; `now` in milliseconds UTC."""
@@ -83,6 +85,16 @@ def _count_try(connection: Connection, deliveries: Sequence[str]) -> int:
     tries = inbox.c.tries + 1 if was_alone else case((inbox.c.tries == 0, 1), else_=inbox.c.tries)
     held = inbox.c.delivery.in_(deliveries)
     return connection.execute(update(inbox).where(held, inbox.c.state == KEPT).values(tries=tries)).rowcount
+
+
+def _host() -> str:
+    """Name where a process id means one process: the machine, its boot, and the container's own numbering."""
+    named = [socket.gethostname()]
+    with suppress(OSError):
+        named.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        named.append(Path("/proc/self/ns/pid").readlink().name)
+    return " ".join(named)
 
 
 def _is_alive(pid: int) -> bool:

@@ -43,18 +43,24 @@ class Worker:
         self._processor = Processor(database, settings, vendors)
         self._adopted_at = float("-inf")
         self._watch = _Watch(database)
+        #: what keeps the worker waiting: said once as long as it is the same
+        self._noted: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Process what waits until `stop` is set, finishing the batch in hand."""
         while not stop.is_set():
             try:
                 self._round(stop)
+                self._noted = None
             except DatabaseAway as exc:
-                _log.warning("the database is away, the worker waits: %s", exc)
+                if str(exc) != self._noted:
+                    _log.warning("the database is away, the worker waits: %s", exc)
+                self._noted = str(exc)
                 self._watch.close()
                 stop.wait(_REST_WHILE_AWAY)
             except Exception:  # noqa: BLE001 - the loop outlives every bug; each is logged
                 _log.exception("the worker met an error; it goes on")
+                self._watch.close()
                 stop.wait(_REST_WHILE_AWAY)
         self._watch.close()
         with suppress(DatabaseAway):
