@@ -107,7 +107,7 @@ def _loads(text: str) -> object:
     except RecursionError as exc:
         raise UnreadableDelivery("the body nests too deep to be read; expected a flat JSON object") from exc
     except ValueError as exc:  # an integer of more digits than Python converts
-        raise UnreadableDelivery(f"the body holds a number that can't be read: {exc}") from exc
+        raise UnreadableDelivery("the body holds a number of too many digits") from exc
 
 
 def _form_value(text: str) -> str | None:

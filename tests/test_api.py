@@ -239,6 +239,24 @@ def test_a_filter_of_another_kind_is_an_error_that_names_the_known(api: Api) -> 
 
 
 @on_one_engine
+def test_the_known_parameters_stand_in_a_natural_order(api: Api) -> None:
+    told = wrong(api.get("/api/v1/recordings?x=1"))["x"].split("known: ")[1].split(", ")
+    assert told[:3] == ["vendor", "account", "app_id"]
+    assert told[-4:] == ["q", "limit", "cursor", "total"]
+
+
+@on_one_engine
+def test_a_body_is_told_what_a_person_can_mend(api: Api) -> None:
+    assert wrong(api.post("/api/v1/deliveries/replay", {"account": "x"})) == {
+        "account": "is 'x'; expected a list of texts"
+    }
+    for number, says in (("9" * 5000, "a number of too many digits"), ("NaN", "NaN, which is no number in JSON")):
+        body = f'{{"account": {number}}}'
+        told = wrong(api.post("/api/v1/deliveries/replay", data=body, content_type="application/json"))
+        assert told == {"body": f"holds {says}"}
+
+
+@on_one_engine
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
 def test_a_method_that_does_not_go_with_a_path_is_told_which_do(api: Api, method: str) -> None:
     answer = api.ask(method, "/api/v1/recordings", headers=BEARER)
@@ -299,7 +317,7 @@ def test_every_wrong_field_of_a_body_is_told_at_once(api: Api) -> None:
         "received_after": 1_599_042_234,
         "received_before": "2020-09-02T10:23:54",
         "limit": 5,
-        "room_id": ["r"],
+        "started_after": "2020-09-02T10:23:54Z",
     }
     told = wrong(api.post("/api/v1/deliveries/replay", body))
     assert set(told) == set(body)

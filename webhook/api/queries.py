@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
@@ -11,6 +11,9 @@ from handlers import filters
 from handlers.errors import WrongRequest
 from handlers.filters import DEFAULT_LIMIT, MOST, Filters, Page
 from handlers.moments import RFC_3339, from_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TEXT = r"^[^\u0000]+$"
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -67,6 +70,12 @@ Prefix = Annotated[
 ]
 Types = tuple[Literal["record", "segment", "push"], ...]
 Doors = tuple[Literal["http", "mns", "mns-topic", "sqs", "api", "sweep", "import"], ...]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names of parameters as a person looks for them: the filters from large to small, then the others."""
+    order = list(Filters.__dataclass_fields__)
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 class Asked(BaseModel):

@@ -10,7 +10,7 @@ from flask import abort, request
 from pydantic import BaseModel, ValidationError
 
 from handlers.errors import TooLarge, WrongRequest
-from webhook.api.queries import Nothing
+from webhook.api.queries import Nothing, in_order
 from webhook.body import read_body
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _loads(raw: bytes) -> object:
     except json.JSONDecodeError as exc:
         where = f"line {exc.lineno} column {exc.colno}"
         raise WrongRequest({"body": f"is not JSON: {exc.msg} at {where}; expected an object"}) from exc
-    except ValueError as exc:
-        raise WrongRequest({"body": f"holds a number that can't be read: {exc}"}) from exc
+    except ValueError as exc:  # an integer of more digits than Python converts
+        raise WrongRequest({"body": "holds a number of too many digits"}) from exc
 
 
 def _check_depth(text: str) -> None:
@@ -106,14 +106,14 @@ def _check_depth(text: str) -> None:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")
+    raise WrongRequest({"body": f"holds {word}, which is no number in JSON"})
 
 
 def _validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as exc:
-        known = ", ".join(model.model_fields) or "none"
+        known = ", ".join(in_order(model.model_fields)) or "none"
         wrong: dict[str, str] = {}
         for error in exc.errors(include_url=False):
             field = str(error["loc"][0]) if error["loc"] else "body"
@@ -125,7 +125,12 @@ def _validated(model: type[Model], values: Mapping[str, Any], what: str) -> Mode
 def _said(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     """Say what came and what was expected."""
     came = error["input"]
-    said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").replace("tuple", "list")
+    said = (
+        error["msg"]
+        .removeprefix("Value error, ")
+        .removeprefix("Input should be ")
+        .replace("a valid tuple", "a list of texts")
+    )
     said = said if "expected " in said else f"expected {said}"
     if isinstance(came, list) and all(isinstance(one, str) for one in came):
         return f"stands there {len(came)} times; expected once"
