@@ -86,7 +86,7 @@ refusals = Table(
     Column("size_bytes", Integer, nullable=False),
     #: the delivery that it became
     Column("released", Words),
-    Index("refusals_budget", "vendor", "account", "reason", "id"),
+    Index("refusals_budget", "account", "reason", "vendor", "id"),
 )
 
 #: one row for each event of a delivery: what it meant, and what it changed

@@ -169,7 +169,7 @@ def upgrade() -> None:
         sa.Column("released", Words, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("refusals_budget", "refusals", ["vendor", "account", "reason", "id"], unique=False)
+    op.create_index("refusals_budget", "refusals", ["account", "reason", "vendor", "id"], unique=False)
     op.create_table(
         "seen",
         sa.Column("account", Words, nullable=False),

@@ -1,8 +1,8 @@
 """What an Alibaba Cloud RTC callback means: FileCreated is an available recording, any other word is unknown.
 
-Fields: the vendor's page on StartRecordTask (API 2018-01-11), whose table lacks the `Duration` that its sample shows. Times are UTC, while the
-file's name carries local times (UTC+8) that differ by seconds as well: nothing is ever taken from a name but its
-extension.
+Fields: the vendor's page on StartRecordTask (API 2018-01-11), whose table lacks the `Duration` that its sample shows.
+Times are UTC, while the file's name carries local times (UTC+8) that differ by seconds as well: nothing is ever taken
+from a name but its extension.
 """
 
 from __future__ import annotations
