@@ -11,8 +11,8 @@ _QUERY = re.compile(r"[?&;=]|%3[FfDd]|%26|%3[Bb]")
 def shown_path(path: str) -> str:
     """Return the path up to what may be a secret; `…` stands for the rest.
 
-    >>> shown_path("/callbacks/aliyun/lessons%3Ftoken=secret")
-    '/callbacks/aliyun/lessons…'
+    >>> shown_path("/callbacks/vendor/lessons%3Ftoken=secret")
+    '/callbacks/vendor/lessons…'
     """
     found = _QUERY.search(path)
     return path if found is None else f"{path[: found.start()]}…"
