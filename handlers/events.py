@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -197,5 +197,12 @@ class Event:
         """Return 32 hexadecimal digits that only an event shares of which the vendor said the same."""
         if self.as_told is not None:
             return self.as_told
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True, default=str)
+        told = dict(vars(self))
+        # Not asdict(), which copies every value: a worker spent a sixth of its time there.
+        if self.task is not None:
+            told["task"] = vars(self.task)
+        if self.recording is not None:
+            streams = [vars(stream) for stream in self.recording.streams]
+            told["recording"] = vars(self.recording) | {"streams": streams, "media": dict(self.recording.media)}
+        text = json.dumps(told, sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

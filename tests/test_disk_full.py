@@ -105,6 +105,10 @@ def test_a_full_disk_gives_503_loses_nothing_that_got_200_and_recovers_by_itself
         assert ask("GET", f"{program.url}/livez").status == 200
         small.free()
         wait_until(lambda: _post(program, ledger).status == 200, what="a kept callback after room was made")
+        probe = file_created()
+        wait_until(  # what the spool takes first is no repeat of what it holds: the database has to be back
+            lambda: ask("POST", program.url + _DOOR, probe).json()["status"] == "repeat", what="the database's answers"
+        )
         again = [ask("POST", program.url + _DOOR, turned_away).json()["status"] for _ in range(2)]
         assert again == ["kept", "repeat"], "what got 503 was never there"
         for _ in range(20):
