@@ -266,7 +266,7 @@ def test_a_method_that_does_not_go_with_a_path_is_told_which_do(api: Api, method
 
 @on_one_engine
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v1", "/api/v1/", "/api/v1/movies", "/api/v1/recordings/", "/docs/no"]
+    "path", ["/nothing", "/api", "/api/v1", "/api/v1/", "/api/v1/movies", "/api/v1/recordings/", "/docs/no"]
 )
 def test_what_is_nowhere_is_a_problem(api: Api, path: str) -> None:
     assert path in problem(api.get(f"{path}?token=secret"), 404)["detail"]
