@@ -68,7 +68,7 @@ def _accepted(entry: Entry, first: str) -> Accepted:
 
 
 _SEEN = ("seen", ("account", "seen_key", "delivery"))
-_DELIVERIES = ("deliveries", ("id", "account", "vendor", "door", "received_at", "seen_key", "headers", "body"))
+_DELIVERIES = ("deliveries", ("id", "account", "vendor", "door", "received_at", "headers", "body", "seen_key"))
 _INBOX = ("inbox", ("delivery", "state", "reason"))
 #: rows of one statement: SQLite's oldest limit is 999 values
 _ROWS = 100
@@ -118,14 +118,17 @@ def _values(place: tuple[str, tuple[str, ...]], count: int) -> str:
 
 
 def _delivery_row(entry: Entry) -> dict[str, Any]:
-    delivery = entry.delivery
+    return row_of(entry.delivery) | {"seen_key": entry.keys[0]}
+
+
+def row_of(delivery: Delivery) -> dict[str, Any]:
+    """Return the columns in which a delivery is stored, in the database as in the spool; see to_delivery."""
     return {
         "id": delivery.id,
         "account": delivery.account,
         "vendor": delivery.vendor,
         "door": delivery.door,
         "received_at": delivery.received_at,
-        "seen_key": entry.keys[0],
         "headers": pack_headers(delivery.headers),
         "body": delivery.body,
     }

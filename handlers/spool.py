@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.database import Database
-from handlers.deliveries import Entry, pack_headers, to_delivery
+from handlers.deliveries import Entry, row_of, to_delivery
 from handlers.errors import DatabaseAway
 from handlers.write_lock import WriteLock
 
@@ -183,15 +183,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _row(entry: Entry, problem: str | None) -> dict[str, Any]:
-    delivery = entry.delivery
-    return {
-        "id": delivery.id,
-        "account": delivery.account,
-        "vendor": delivery.vendor,
-        "door": delivery.door,
-        "received_at": delivery.received_at,
-        "headers": pack_headers(delivery.headers),
-        "body": delivery.body,
+    return row_of(entry.delivery) | {
         "keys": json.dumps(entry.keys),
         "state": entry.state,
         "reason": entry.reason,
