@@ -13,8 +13,8 @@ from sqlalchemy import func, select, text
 from bench.bodies import ACCOUNT
 from handlers import meters, tables
 from handlers.clock import now_ms
-from handlers.deliveries import pack_headers
 from handlers.ids import new_id
+from handlers.keeping.deliveries import pack_headers
 
 if TYPE_CHECKING:
     from handlers.database import Database

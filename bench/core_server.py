@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from bench.noop_server import serve
 from handlers import tables
 from handlers.database import Database
-from handlers.deliveries import Accepted, pack_headers
 from handlers.inbox import Inbox
-from handlers.refusals import Refusals
+from handlers.inbox.refusals import Refusals
+from handlers.keeping.deliveries import Accepted, pack_headers
 from handlers.vendors import VENDORS
 from webhook.callbacks import callbacks_blueprint
 from webhook.figures import Figures
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from handlers.deliveries import Entry
-    from handlers.keeper import Keeper
+    from handlers.keeping.deliveries import Entry
+    from handlers.keeping.keeper import Keeper
     from handlers.settings import Settings
 
 #: connections: one for each thread of the server

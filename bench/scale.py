@@ -13,7 +13,7 @@ from bench import crowd, places, report
 from bench.ingest import beside_a_busy_worker
 from bench.stations import stations
 from handlers import questions
-from handlers.filters import RECORDINGS, Filters, Page, to_cursor
+from handlers.questions.filters import RECORDINGS, Filters, Page, to_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

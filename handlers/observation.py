@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers import meters
-from handlers.backlog import Backlog, backlog
 from handlers.errors import DatabaseAway
 from handlers.migrate import is_ready
+from handlers.questions.backlog import Backlog, backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handlers.database import Database
-    from handlers.spool import Spool
+    from handlers.keeping.spool import Spool
 
 _log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from sqlalchemy import func, select
 
 from handlers import catalogue, tables
 from handlers.clock import now_ms
-from handlers.deliveries import to_delivery
 from handlers.errors import UnreadableDelivery
 from handlers.events import TaskKey
+from handlers.keeping.deliveries import to_delivery
 from handlers.reading import meaning
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
+    from handlers.catalogue.families import Family
     from handlers.database import Database
-    from handlers.families import Family
     from handlers.settings import Settings
     from handlers.vendor import Vendor
 

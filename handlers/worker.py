@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from handlers.clock import now_ms
 from handlers.errors import DatabaseAway
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
 
 if TYPE_CHECKING:
     import threading

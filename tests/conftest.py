@@ -13,10 +13,10 @@ import pytest
 
 from handlers.database import Database
 from handlers.inbox import Inbox
-from handlers.keeper import Keeper
+from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.migrate import upgrade
 from handlers.settings import Settings, load
-from handlers.spool import Spool
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from conftest import TOKEN
 from sqlalchemy import insert
 
 from handlers import questions, tables
-from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page
 from handlers.ids import new_id
-from handlers.processing import Processor
-from handlers.refusals import Refusals
+from handlers.inbox.processing import Processor
+from handlers.inbox.refusals import Refusals
+from handlers.questions.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

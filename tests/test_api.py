@@ -10,10 +10,11 @@ from callbacks import file_created
 from conftest import API_TOKEN
 from rows import FIRST, fill, keep_four, refuse
 
-from handlers import items, tables
+from handlers import tables
 from handlers.database import Database
-from handlers.filters import KNOWN
 from handlers.moments import to_text
+from handlers.questions import items
+from handlers.questions.filters import KNOWN
 from webhook.api import new_app, register_api
 from webhook.api.queries import LISTS
 from webhook.problems import register_problems

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from handlers import catalogue, merge, tables
+from handlers import catalogue, tables
+from handlers.catalogue import merge
 from handlers.events import Delivery, Event, Recording, Stream, TaskKey
 from handlers.ids import new_id
 

@@ -15,7 +15,7 @@ from conftest import API_TOKEN, TOKEN
 from program import free_port, running, wait_until
 from terminal import PROGRAM, told, typed
 
-from handlers import filters
+from handlers.questions import filters
 from webhook.cli import COMMANDS, program
 from webhook.commands import filtering
 

@@ -12,9 +12,9 @@ from terminal import PROGRAM, asked, asked_json, clean, told
 
 from handlers import questions
 from handlers.errors import BadToken
-from handlers.filters import Filters, Page
-from handlers.processing import Processor
-from handlers.refusals import Refusals
+from handlers.inbox.processing import Processor
+from handlers.inbox.refusals import Refusals
+from handlers.questions.filters import Filters, Page
 from handlers.vendors import VENDORS
 from webhook.columns import shown, span
 

@@ -16,11 +16,12 @@ from program import free_port
 from sqlalchemy import update
 from terminal import typed
 
-from handlers import premises, tables
+from handlers import tables
 from handlers.clock import now_ms
-from handlers.deliveries import Entry
+from handlers.doctor import premises
 from handlers.events import Delivery
-from handlers.spool import Spool
+from handlers.keeping.deliveries import Entry
+from handlers.keeping.spool import Spool
 
 if TYPE_CHECKING:
     from handlers.database import Database

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from handlers import tables
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
 from handlers.vendors import VENDORS
 from webhook.app import create_app
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from terminal import PROGRAM, clean, told, typed
 
-from handlers import items
 from handlers.errors import ReelhookError
+from handlers.questions import items
 from webhook.exports import whole_file, write_csv, write_ndjson
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from handlers import tables
 from handlers.database import Database
 from handlers.errors import BadToken
 from handlers.inbox import useful_headers
+from handlers.inbox.processing import Processor
 from handlers.migrate import newest, upgrade
-from handlers.processing import Processor
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

@@ -21,17 +21,17 @@ from handlers.clock import now_ms
 from handlers.database import Database
 from handlers.errors import StoreUnavailable
 from handlers.inbox import Inbox, entry_of
-from handlers.keeper import Keeper
+from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.migrate import upgrade
 from handlers.observation import observe
-from handlers.spool import Spool
 from handlers.vendors import VENDORS
 from webhook.app import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handlers.deliveries import Accepted, Entry
+    from handlers.keeping.deliveries import Accepted, Entry
     from handlers.settings import Settings
 
 _HOW_POSTGRES_REFUSES = {

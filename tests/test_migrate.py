@@ -24,8 +24,8 @@ from handlers import migrate, tables
 from handlers.database import Database
 from handlers.errors import SettingsError
 from handlers.inbox import Inbox
-from handlers.keeper import Keeper
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
+from handlers.keeping.keeper import Keeper
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from pathlib import Path
 from callbacks import file_created, incoming
 from prometheus_client.parser import text_string_to_metric_families
 
-from handlers.backlog import Backlog
-from handlers.deliveries import Accepted
 from handlers.errors import BadToken
 from handlers.inbox import Receipt
+from handlers.keeping.deliveries import Accepted
 from handlers.meters import EVENTS, PROCESSED, QUARANTINED
 from handlers.observation import Observation
+from handlers.questions.backlog import Backlog
 from handlers.vendor import Verified
 from webhook.figures import Figures
 

@@ -21,16 +21,16 @@ from deadly_worker import DEADLY
 from program import request, running, wait_until
 from sqlalchemy import event, func, select, update
 
-from handlers import catalogue, processing, tables
+from handlers import catalogue, tables
 from handlers.clock import now_ms
-from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway
-from handlers.filters import Filters
-from handlers.hands import LEASE_MS, MOST_TRIES, Hand
-from handlers.inbox import Inbox
-from handlers.processing import Processor
+from handlers.inbox import Inbox, processing
+from handlers.inbox.hands import LEASE_MS, MOST_TRIES, Hand
+from handlers.inbox.processing import Processor
+from handlers.inbox.replay import replay, replay_one
+from handlers.keeping.deliveries import to_delivery
+from handlers.questions.filters import Filters
 from handlers.reading import meaning
-from handlers.replay import replay, replay_one
 from handlers.vendors import VENDORS
 from handlers.write_lock import WriteLock
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from handlers.database import Database
     from handlers.events import Delivery, Event
-    from handlers.keeper import Keeper
+    from handlers.keeping.keeper import Keeper
     from handlers.settings import Settings
 
 _BUG = b"the-bug"

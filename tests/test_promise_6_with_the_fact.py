@@ -13,7 +13,7 @@ from conftest import TOKEN
 from sqlalchemy import func, select, text
 
 from handlers import tables
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

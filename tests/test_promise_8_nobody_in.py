@@ -16,11 +16,11 @@ from sqlalchemy import func, select
 from handlers import tables
 from handlers.database import Database
 from handlers.errors import BadToken, NotReleasable, RefusedDelivery, TooLarge, UnknownAccount
-from handlers.filters import Filters, Page
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
+from handlers.inbox.refusals import Refusals, release
+from handlers.inbox.releasing import preview_release, release_matching
 from handlers.questions import list_refusals, show_refusal
-from handlers.refusals import Refusals, release
-from handlers.releasing import preview_release, release_matching
+from handlers.questions.filters import Filters, Page
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from program import request, running, wait_until
 from sqlalchemy import select
 
 from handlers import tables
-from handlers.filters import Filters
 from handlers.inbox import Inbox
-from handlers.processing import Processor
-from handlers.replay import preview_replay, replay
+from handlers.inbox.processing import Processor
+from handlers.inbox.replay import preview_replay, replay
+from handlers.questions.filters import Filters
 from handlers.settings import load
 from handlers.vendors import VENDORS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from handlers.database import Database
     from handlers.events import Incoming
-    from handlers.keeper import Keeper
+    from handlers.keeping.keeper import Keeper
     from handlers.settings import Settings
 
 _ACCOUNT = '[accounts.lessons]\nvendor = "aliyun"\nurl_tokens = ["env:LESSONS_TOKEN"]\n'

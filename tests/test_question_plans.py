@@ -9,8 +9,8 @@ from rows import FIRST, LISTS, MINUTE, fill, recording_row
 from sqlalchemy import event, insert, text
 
 from handlers import tables
-from handlers.filters import DELIVERIES, RECORDINGS, REFUSALS, TASKS, Filters, Page
 from handlers.ids import new_id
+from handlers.questions.filters import DELIVERIES, RECORDINGS, REFUSALS, TASKS, Filters, Page
 
 if TYPE_CHECKING:
     from handlers.database import Database

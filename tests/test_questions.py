@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from rows import FIRST, LISTS, MINUTE, fill, fill_told, ids, keep_four, recording_row, sighting_row
 from sqlalchemy import event, insert
 
-from handlers import items, questions, tables
+from handlers import questions, tables
 from handlers.errors import WrongRequest
-from handlers.filters import DELIVERIES, KNOWN, MOST, RECORDINGS, TASKS, Filters, Page, to_cursor
+from handlers.questions import items
+from handlers.questions.filters import DELIVERIES, KNOWN, MOST, RECORDINGS, TASKS, Filters, Page, to_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from conftest import TOKEN
 from sqlalchemy import delete, select, update
 
 from handlers import tables
-from handlers.filters import Filters
-from handlers.processing import Processor
+from handlers.inbox.processing import Processor
+from handlers.inbox.replay import replay
+from handlers.questions.filters import Filters
 from handlers.rebuild import rebuild
-from handlers.replay import replay
 from handlers.settings import load
 from handlers.vendors import VENDORS
 

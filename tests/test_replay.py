@@ -9,13 +9,14 @@ from callbacks import file_created
 from rows import ids, keep_four, refuse
 from sqlalchemy import insert, select
 
-from handlers import items, questions, tables
+from handlers import questions, tables
 from handlers.errors import WrongRequest
-from handlers.filters import DELIVERIES, Filters, Page
 from handlers.ids import new_id
-from handlers.processing import Processor
-from handlers.releasing import preview_release, release_matching
-from handlers.replay import preview_replay, replay, replay_one
+from handlers.inbox.processing import Processor
+from handlers.inbox.releasing import preview_release, release_matching
+from handlers.inbox.replay import preview_replay, replay, replay_one
+from handlers.questions import items
+from handlers.questions.filters import DELIVERIES, Filters, Page
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:

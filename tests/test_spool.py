@@ -23,14 +23,14 @@ from sqlalchemy import func, select, text
 from handlers import tables
 from handlers.clock import now_ms
 from handlers.database import Database
-from handlers.deliveries import Entry
+from handlers.doctor.examination import examine, retry_spool
 from handlers.errors import DatabaseAway, StoreUnavailable
 from handlers.events import Delivery
-from handlers.examination import examine, retry_spool
 from handlers.ids import new_id
-from handlers.keeper import Keeper
+from handlers.keeping.deliveries import Entry
+from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.observation import observe
-from handlers.spool import Spool
 from handlers.vendor import seen_key
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ _CRASH = """
     from pathlib import Path
     from test_spool import entry
     from handlers.database import Database
-    from handlers.keeper import Keeper
-    from handlers.spool import Spool
+    from handlers.keeping.keeper import Keeper
+    from handlers.keeping.spool import Spool
 
     database, spool = Database(sys.argv[1]), Spool(Path(sys.argv[2]))
 

@@ -23,10 +23,10 @@ from handlers import tables
 from handlers.database import LOCK_PATIENCE, Database
 from handlers.errors import DatabaseAway
 from handlers.inbox import Inbox
-from handlers.keeper import Keeper
+from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.migrate import upgrade
 from handlers.settings import load
-from handlers.spool import Spool
 from handlers.vendors import VENDORS
 from handlers.write_lock import WriteLock
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from handlers.clock import now_ms
 from handlers.database import Database
 from handlers.inbox import Inbox
-from handlers.keeper import Keeper
+from handlers.inbox.refusals import Refusals
+from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.observation import Observer
-from handlers.refusals import Refusals
-from handlers.spool import Spool
 from handlers.vendors import VENDORS
 from webhook.api import new_app, register_api
 from webhook.callbacks import callbacks_blueprint

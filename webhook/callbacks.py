@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handlers.inbox import Inbox, Receipt
-    from handlers.refusals import Refusals
+    from handlers.inbox.refusals import Refusals
     from handlers.settings import Settings
     from handlers.vendor import Vendor
     from webhook.figures import Figures

@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from handlers.items import Item
+    from handlers.questions.items import Item
 
 #: columns of text that is piped into a program: nothing is wrapped there
 _PIPED_WIDTH = 2000

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from handlers.items import Item
+    from handlers.questions.items import Item
 
 
 def write_csv(items: Iterable[Item], names: Sequence[str], out: BinaryIO) -> None:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from handlers.backlog import Backlog
     from handlers.errors import RefusedDelivery
     from handlers.events import Incoming
     from handlers.inbox import Receipt
     from handlers.observation import Observation
+    from handlers.questions.backlog import Backlog
 
 
 class Figures:

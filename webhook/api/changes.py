@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from flask import abort
 
 from handlers import questions
-from handlers.filters import DELIVERIES, REFUSALS
-from handlers.refusals import release
-from handlers.releasing import preview_release, release_matching
-from handlers.replay import preview_replay, replay, replay_one
+from handlers.inbox.refusals import release
+from handlers.inbox.releasing import preview_release, release_matching
+from handlers.inbox.replay import preview_replay, replay, replay_one
+from handlers.questions.filters import DELIVERIES, REFUSALS
 from webhook.api import models
 from webhook.api.answers import problems
 from webhook.api.lists import KINDS, PATIENCE

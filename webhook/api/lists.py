@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flask import abort
 from flask_openapi3.models.tag import Tag
 
-from handlers import filters, questions
+from handlers import questions
+from handlers.questions import filters
 from webhook.api import models, queries
 from webhook.api.answers import problems
 from webhook.api.reading import reads

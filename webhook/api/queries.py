@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
-from handlers import filters
 from handlers.errors import WrongRequest
-from handlers.filters import DEFAULT_LIMIT, MOST, Filters, Page
 from handlers.moments import RFC_3339, from_text
+from handlers.questions import filters
+from handlers.questions.filters import DEFAULT_LIMIT, MOST, Filters, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

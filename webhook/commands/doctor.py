@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handlers.findings import Finding
+    from handlers.doctor.findings import Finding
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -29,7 +29,7 @@ def doctor(*, as_json: bool, retry_spool: bool) -> None:
     Each finding is ok, warn or fail. Ends with 0 if none fails, else with 1. Nothing is changed, unless by
     --retry-spool.
     """
-    from handlers.examination import examine
+    from handlers.doctor.examination import examine
     from handlers.vendors import VENDORS
 
     if retry_spool:
@@ -43,7 +43,7 @@ def doctor(*, as_json: bool, retry_spool: bool) -> None:
 
 
 def _retry() -> None:
-    from handlers.examination import retry_spool
+    from handlers.doctor.examination import retry_spool
     from webhook.commands.at_hand import load_settings
 
     count = retry_spool(load_settings())

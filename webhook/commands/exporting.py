@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from handlers.database import Database
-    from handlers.filters import Filters
-    from handlers.items import Item
+    from handlers.questions.filters import Filters
+    from handlers.questions.items import Item
 
 __all__ = ["recordings"]
 
@@ -44,8 +44,8 @@ def export(form: str, output: str, **values: Any) -> None:  # noqa: ANN401 (clic
     CSV is UTF-8 as in RFC 4180, with a header; streams, media and flags are JSON text. Cells are data, not made safe
     for spreadsheets that run formulas.
     """
-    from handlers.items import RECORDING
     from handlers.questions import export_recordings
+    from handlers.questions.items import RECORDING
     from webhook.commands.at_hand import load_settings, opened
     from webhook.exports import WRITERS
 
@@ -71,8 +71,8 @@ def _counted(items: Iterator[Item], database: Database, filters: Filters, output
     if not sys.stderr.isatty() or (output == _STDOUT and sys.stdout.isatty()):
         yield from items
         return
-    from handlers.filters import RECORDINGS
     from handlers.questions import total
+    from handlers.questions.filters import RECORDINGS
     from webhook.progress import progress_bar
 
     with database.read() as connection:

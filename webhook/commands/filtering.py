@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from handlers.filters import Filters
+    from handlers.questions.filters import Filters
 
 _NAMES = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type")
 _RECEIVED = ("received_after", "received_before")
@@ -89,7 +89,7 @@ def to_filters(values: Mapping[str, Any]) -> Filters:
     """Return the filters among a command's parameters."""
     from dataclasses import fields
 
-    from handlers.filters import Filters
+    from handlers.questions.filters import Filters
 
     return Filters(**{one.name: values[one.name] for one in fields(Filters) if one.name in values})
 

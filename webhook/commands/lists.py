@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from handlers.database import Database
-    from handlers.items import Item
     from handlers.questions import Listing
+    from handlers.questions.items import Item
 
 _JSON_LIST = 'Print JSON as the API does: {"items": [...], "next": "cursor or null"}.'
 _JSON_ITEM = "Print JSON as the API does."
@@ -101,7 +101,7 @@ def _list(noun: Noun, values: Mapping[str, Any]) -> None:
 
 def _pages(noun: Noun, database: Database, values: Mapping[str, Any]) -> Iterator[Listing]:
     from handlers import questions
-    from handlers.filters import Page
+    from handlers.questions.filters import Page
 
     ask: Callable[..., Listing] = getattr(questions, f"list_{noun.many}")
     filters = to_filters(values)

@@ -36,8 +36,8 @@ def replay(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **val
     Without --state the quarantined ones are meant. Says how many there are and asks before it begins; nobody is asked
     about deliveries that are named. Rules don't fire.
     """
-    from handlers.replay import preview_replay
-    from handlers.replay import replay as replay_matching
+    from handlers.inbox.replay import preview_replay
+    from handlers.inbox.replay import replay as replay_matching
     from webhook.commands.at_hand import load_settings, opened
 
     _expect_either(ids, values, preview=preview)
@@ -64,7 +64,7 @@ def release(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **va
     You vouch for them: whoever sent them could not prove to be the vendor. Only what was kept whole and not released
     before can be released. Says how many there are and asks before it begins, unless they are named.
     """
-    from handlers.releasing import preview_release, release_matching
+    from handlers.inbox.releasing import preview_release, release_matching
     from handlers.vendors import VENDORS
     from webhook.commands.at_hand import load_settings, opened
 
@@ -105,7 +105,7 @@ def _goes_on(  # noqa: PLR0913 (the parts of one sentence, and the options)
 
 
 def _replay_named(database: Database, ids: Sequence[str]) -> int:
-    from handlers.replay import replay_one
+    from handlers.inbox.replay import replay_one
 
     found = {one: replay_one(database, one) for one in ids}
     done = sum(count for count in found.values() if count is not None)
@@ -116,7 +116,7 @@ def _replay_named(database: Database, ids: Sequence[str]) -> int:
 
 
 def _release_named(database: Database, settings: Settings, ids: Sequence[str]) -> int:
-    from handlers.refusals import release as release_one
+    from handlers.inbox.refusals import release as release_one
     from handlers.vendors import VENDORS
 
     problems = []

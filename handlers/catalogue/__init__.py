@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handlers import tables
-from handlers.difference import Difference
+from handlers.catalogue.difference import Difference
+from handlers.catalogue.families import Family, File, mark_of, sighting_of
+from handlers.catalogue.merge import Sighting, from_facts
+from handlers.catalogue.runs import MARKS, Mark
 from handlers.events import Delivery, Event, TaskKey
-from handlers.families import Family, File, mark_of, sighting_of
-from handlers.merge import Sighting, from_facts
 from handlers.rows import Row, delete, fetch, insert
-from handlers.runs import MARKS, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

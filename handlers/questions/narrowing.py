@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select
 
-from handlers.conditions import RANGES, TABLES, conditions
-from handlers.filters import RECORDINGS, Filters
+from handlers.questions.conditions import RANGES, TABLES, conditions
+from handlers.questions.filters import RECORDINGS, Filters
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handlers import tables
-from handlers.deliveries import Accepted, Entry
 from handlers.errors import UnknownAccount, UnreadableDelivery
 from handlers.events import Delivery
 from handlers.fields import storable
 from handlers.ids import new_id
+from handlers.keeping.deliveries import Accepted, Entry
 from handlers.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handlers.events import Incoming
-    from handlers.keeper import Keeper
+    from handlers.keeping.keeper import Keeper
     from handlers.settings import Account, Settings
     from handlers.vendor import Vendor, Verified
 

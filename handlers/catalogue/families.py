@@ -10,9 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from handlers.catalogue.merge import AVAILABLE, Sighting, merge
+from handlers.catalogue.runs import Mark, Span, describe, run_of, starts_of
 from handlers.ids import new_id
-from handlers.merge import AVAILABLE, Sighting, merge
-from handlers.runs import Mark, Span, describe, run_of, starts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

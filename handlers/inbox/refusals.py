@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from handlers import tables
-from handlers.deliveries import Accepted, keep, pack_headers, unpack_headers
 from handlers.errors import DatabaseAway, NotReleasable, UnreadableDelivery
 from handlers.events import Delivery, Incoming
 from handlers.ids import new_id
 from handlers.inbox import entry_of, useful_headers
+from handlers.keeping.deliveries import Accepted, keep, pack_headers, unpack_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

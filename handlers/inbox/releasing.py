@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from handlers import tables
 from handlers.errors import NotReleasable
-from handlers.filters import REFUSALS
+from handlers.inbox.refusals import release
 from handlers.questions import CAP, matching
-from handlers.refusals import release
+from handlers.questions.filters import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from handlers.database import Database
-    from handlers.filters import Filters
+    from handlers.questions.filters import Filters
     from handlers.settings import Settings
     from handlers.vendor import Vendor
 

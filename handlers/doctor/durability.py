@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from handlers import migrate, tables
 from handlers.clock import now_ms
+from handlers.doctor.findings import Finding, fail, ok, warn
 from handlers.errors import DatabaseAway
-from handlers.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from handlers.merge import covered_ms
+from handlers.catalogue.merge import covered_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from handlers.deliveries import unpack_headers
+from handlers.keeping.deliveries import unpack_headers
 from handlers.moments import to_text
 
 if TYPE_CHECKING:

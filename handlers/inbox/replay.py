@@ -9,8 +9,8 @@ from sqlalchemy import func, select, update
 
 from handlers import tables
 from handlers.errors import WrongRequest
-from handlers.filters import DELIVERIES, Filters
 from handlers.questions import CAP, matching, total
+from handlers.questions.filters import DELIVERIES, Filters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handlers.findings import Finding, fail, ok, warn
+from handlers.doctor.findings import Finding, fail, ok, warn
 from handlers.secrets import SECRETS_FILE
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from handlers.findings import Finding, ok, warn
-from handlers.premises import examine_secret_file, generated_secrets_file
+from handlers.doctor.findings import Finding, ok, warn
+from handlers.doctor.premises import examine_secret_file, generated_secrets_file
 from handlers.secrets import Secret
 from handlers.vendors import VENDORS
 

@@ -22,10 +22,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from handlers import catalogue, meters, tables
 from handlers.clock import now_ms
 from handlers.database import refuses_row
-from handlers.deliveries import to_delivery
 from handlers.errors import DatabaseAway, UnreadableDelivery
 from handlers.fields import storable
-from handlers.hands import MOST_TRIES, Hand
+from handlers.inbox.hands import MOST_TRIES, Hand
+from handlers.keeping.deliveries import to_delivery
 from handlers.meters import Meters
 from handlers.reading import meaning
 from handlers.rows import fetch, update

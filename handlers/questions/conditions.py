@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import literal, or_, select
 
 from handlers import tables
-from handlers.filters import DELIVERIES, RECORDINGS, REFUSALS, TASKS, Filters, check
+from handlers.questions.filters import DELIVERIES, RECORDINGS, REFUSALS, TASKS, Filters, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

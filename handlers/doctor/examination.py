@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from handlers.clock import now_ms
 from handlers.database import Database
-from handlers.durability import examine_database
+from handlers.doctor.durability import examine_database
+from handlers.doctor.exposure import examine_exposure
+from handlers.doctor.findings import Finding, fail, ok, warn
+from handlers.doctor.premises import examine_clock, examine_folder
 from handlers.errors import DatabaseAway, SettingsError
-from handlers.exposure import examine_exposure
-from handlers.findings import Finding, fail, ok, warn
+from handlers.keeping.spool import Spool
 from handlers.observation import observe
-from handlers.premises import examine_clock, examine_folder
 from handlers.settings import load
-from handlers.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from handlers.backlog import Backlog
+    from handlers.questions.backlog import Backlog
     from handlers.settings import Settings
 
 #: milliseconds after which a waiting delivery means that nobody works

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select
 
-from handlers import items, tables
-from handlers.conditions import TABLES, by_state, conditions
-from handlers.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page, check, from_cursor, to_cursor
-from handlers.narrowing import Road, road
+from handlers import tables
+from handlers.questions import items
+from handlers.questions.conditions import TABLES, by_state, conditions
+from handlers.questions.filters import (
+    DELIVERIES,
+    MOST,
+    RECORDINGS,
+    REFUSALS,
+    TASKS,
+    Filters,
+    Page,
+    check,
+    from_cursor,
+    to_cursor,
+)
+from handlers.questions.narrowing import Road, road
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql import FromClause
 
     from handlers.database import Database
-    from handlers.items import Item
+    from handlers.questions.items import Item
 
 Row = dict[str, Any]
 

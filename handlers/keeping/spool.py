@@ -25,8 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.database import Database
-from handlers.deliveries import Entry, row_of, to_delivery
 from handlers.errors import DatabaseAway
+from handlers.keeping.deliveries import Entry, row_of, to_delivery
 from handlers.write_lock import WriteLock
 
 if TYPE_CHECKING:

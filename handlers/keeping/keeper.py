@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from handlers.database import KEEP_PATIENCE, LOCK_PATIENCE, refuses_row
-from handlers.deliveries import Accepted, Entry, keep
 from handlers.errors import DatabaseAway, StoreUnavailable
-from handlers.group_commit import GroupCommit
+from handlers.keeping.deliveries import Accepted, Entry, keep
+from handlers.keeping.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from handlers.database import Database
-    from handlers.spool import Spool
+    from handlers.keeping.spool import Spool
 
 _log = logging.getLogger(__name__)
 

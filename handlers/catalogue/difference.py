@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handlers import tables
-from handlers.merge import to_facts
+from handlers.catalogue.merge import to_facts
 from handlers.rows import Row, delete, insert, update
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from handlers.catalogue.families import Family, File, Place
+    from handlers.catalogue.merge import Sighting
+    from handlers.catalogue.runs import Mark
     from handlers.events import Stream
-    from handlers.families import Family, File, Place
-    from handlers.merge import Sighting
-    from handlers.runs import Mark
 
 
 class Difference:

@@ -1,0 +1,1 @@
+"""What `reelhook doctor` finds out, and what it advises."""
