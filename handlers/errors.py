@@ -8,6 +8,7 @@ ReelhookError
 │   ├── IncompleteDelivery   the connection broke off before the body was whole
 │   ├── TooLarge             the body is over the size that we take
 │   └── UnknownAccount       the URL names no vendor or account that is configured
+├── CannotVerify             whether a delivery is authentic can't be told now: 503, another try may succeed
 ├── UnreadableDelivery       authentic, but its meaning can't be told: kept and quarantined
 ├── NotReleasable            a refusal that can't be released, and why
 ├── DatabaseAway             the database did not answer in time; another try may succeed
@@ -80,6 +81,10 @@ class UnknownAccount(RefusedDelivery):
 
     reason = "unknown_account"
     status = 404
+
+
+class CannotVerify(ReelhookError):
+    """Whether the delivery is authentic can't be told now."""
 
 
 class UnreadableDelivery(ReelhookError):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TaskType = Literal["record", "segment", "push"]
 Source = Literal["camera", "screen"]
+TaskState = Literal["running", "stopped", "failed"]
+UploadState = Literal["uploading", "failed", "backed_up", "done"]
+PushState = Literal["stopped", "reconnecting", "pushing", "switched"]
 
 #: What an event can say and what folding it can change; rules fire on the latter.
 KINDS = (
@@ -53,6 +56,8 @@ class Incoming:
     body: bytes
     #: the secret that stood in the callback URL; never kept
     token: str | None = field(default=None, repr=False)
+    #: path and query as they were requested, for a vendor that signs them; never kept, for the token stands there
+    target: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +181,60 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Segment:
+    """What one event says about one audio slice; None is "it does not say"."""
+
+    #: the slice's name inside its task: computed from the delivery alone, compared byte for byte
+    locator: str
+    #: what the vendor calls the slices of one run, until an update gives them another
+    identifier: str | None = None
+    bucket: str | None = None
+    region: str | None = None
+    key: str | None = None
+    streams: tuple[Stream, ...] = ()
+    #: true for the mix of all streams
+    mixed: bool | None = None
+    started_at: int | None = None
+    duration_ms: int | None = None
+    size_bytes: int | None = None
+    #: sample_rate, bits_per_sample, channels, ...
+    media: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """How far a run's files have come into their storage."""
+
+    state: UploadState
+    #: 0 to 10000, hundredths of a percent of what has been recorded
+    progress: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamState:
+    """Whether a participant's picture or sound goes into a recording."""
+
+    stream: Stream
+    medium: Literal["audio", "video"]
+    is_published: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """How a mixed stream's way to a CDN fares."""
+
+    url: str | None = None
+    state: PushState | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+
+
+#: the fields of an event that are such values themselves
+_PARTS = frozenset({"task", "recording", "segment", "upload", "stream", "push"})
+_WITH_STREAMS = frozenset({"recording", "segment"})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """What a delivery means in our words; one delivery reads as one or more."""
 
@@ -188,6 +247,15 @@ class Event:
     task: TaskKey | None = None
     business_id: str | None = None
     recording: Recording | None = None
+    segment: Segment | None = None
+    #: what it says of the run: its state, whether a run begins here, and how its files' upload stands
+    state: TaskState | None = None
+    begins: bool = False
+    upload: Upload | None = None
+    stream: StreamState | None = None
+    push: Push | None = None
+    #: the vendor's result code, 0 being success
+    code: int | None = None
     #: why a task stopped or failed, in the vendor's words
     reason: str | None = None
     #: the fingerprint before the settings added where the file lies: theirs is no word of the vendor
@@ -197,12 +265,14 @@ class Event:
         """Return 32 hexadecimal digits that only an event shares of which the vendor said the same."""
         if self.as_told is not None:
             return self.as_told
-        told = dict(vars(self))
         # Not asdict(), which copies every value: a worker spent a sixth of its time there.
-        if self.task is not None:
-            told["task"] = vars(self.task)
-        if self.recording is not None:
-            streams = [vars(stream) for stream in self.recording.streams]
-            told["recording"] = vars(self.recording) | {"streams": streams, "media": dict(self.recording.media)}
+        told = {name: value for name, value in vars(self).items() if value is not None and value is not False}
+        for name in _PARTS & told.keys():
+            told[name] = vars(told[name])
+        for name in _WITH_STREAMS & told.keys():
+            streams = [vars(stream) for stream in told[name]["streams"]]
+            told[name] = told[name] | {"streams": streams, "media": dict(told[name]["media"])}
+        if self.stream is not None:
+            told["stream"] = told["stream"] | {"stream": vars(self.stream.stream)}
         text = json.dumps(told, sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -30,12 +30,17 @@ class Vendor:
     """One vendor's table of contents."""
 
     name: str
-    #: tells that a delivery is authentic, or raises RefusedDelivery; never anything else
+    #: tells that a delivery is authentic, or raises RefusedDelivery, or CannotVerify where that can't be told now;
+    #: never anything else
     verify: Callable[[Incoming, Account], Verified]
     #: the names under which a delivery would come again; raises nothing, whatever the bytes
     keys: Callable[[Incoming], tuple[str, ...]]
     #: tells what a delivery means, or raises UnreadableDelivery; never anything else on purpose
     read: Callable[[Delivery], Sequence[Event]]
+    #: the doors at which the vendor pushes, as they stand in the callback URL behind the account; http stands nowhere
+    doors: frozenset[str] = frozenset({"http"})
+    #: headers, in lower case, that prove a delivery or tell its time: kept as they came, whatever their names say
+    proofs: frozenset[str] = frozenset()
     #: what the vendor expects in the body of a success answer
     answer: Mapping[str, str | int] = field(default_factory=dict)
     #: a body from the vendor's documentation, to try things out with; None where a callback must be signed

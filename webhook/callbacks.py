@@ -34,10 +34,12 @@ def callbacks_blueprint(
     blueprint = Blueprint("callbacks", __name__)
 
     @blueprint.post("/callbacks/<vendor>/<account>", strict_slashes=False)
-    def receive(vendor: str, account: str) -> dict[str, str | int]:
+    @blueprint.post("/callbacks/<vendor>/<account>/<door>", strict_slashes=False)
+    def receive(vendor: str, account: str, door: str | None = None) -> dict[str, str | int]:
         """Keep one callback and answer for it."""
         incoming = _incoming(vendor, account)
         try:
+            incoming = replace(incoming, door=_door(vendors.get(vendor), door))
             incoming = replace(incoming, body=read_body(request.environ, settings.max_body))
             receipt = inbox.accept(incoming)
         except RefusedDelivery as exc:
@@ -56,6 +58,15 @@ def callbacks_blueprint(
     return blueprint
 
 
+def _door(vendor: Vendor | None, named: str | None) -> str:
+    """Return the door that a URL names: plain http, or one of the vendor's others."""
+    if vendor is None or named is None:
+        return "http"
+    if named not in vendor.doors - {"http"}:
+        raise UnknownAccount(f"{vendor.name} has no door of this name; `reelhook accounts` prints the callback URLs")
+    return named
+
+
 def _incoming(vendor: str, account: str) -> Incoming:
     return Incoming(
         vendor=vendor,
@@ -65,6 +76,8 @@ def _incoming(vendor: str, account: str) -> Incoming:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=b"",
         token=request.args.get("token"),
+        # As it came, percent-encoding and all: werkzeug's own path is decoded.
+        target=request.environ.get("RAW_URI"),
     )
 
 

@@ -13,6 +13,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from handlers.errors import (
+    CannotVerify,
     DatabaseAway,
     NotReleasable,
     RefusedDelivery,
@@ -41,7 +42,8 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(WrongRequest, _wrong)
     app.register_error_handler(NotReleasable, _not_releasable)
     app.register_error_handler(DatabaseAway, _away)
-    app.register_error_handler(StoreUnavailable, _not_kept)
+    app.register_error_handler(StoreUnavailable, _not_now)
+    app.register_error_handler(CannotVerify, _not_now)
 
 
 def title_of(status: int) -> str:
@@ -110,7 +112,7 @@ def _away(_error: DatabaseAway) -> Response:
     return _unavailable("the database does not answer now; nothing was lost, try again")
 
 
-def _not_kept(error: StoreUnavailable) -> Response:
+def _not_now(error: StoreUnavailable | CannotVerify) -> Response:
     return _unavailable(str(error))
 
 

@@ -16,7 +16,7 @@ from handlers.keeping.deliveries import Accepted, Entry
 from handlers.reading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from handlers.events import Incoming
     from handlers.keeping.keeper import Keeper
@@ -59,7 +59,15 @@ class Inbox:
     def accept(self, incoming: Incoming) -> Receipt:
         """Verify the delivery and make it durable.
 
-        Raises RefusedDelivery if it is not authentic, StoreUnavailable if it could not be written anywhere.
+        Raises what `check` raises, and StoreUnavailable if the delivery could not be written anywhere.
+        """
+        entry, verified = self.check(incoming)
+        return Receipt(accepted=self._keeper.keep(entry), verified=verified)
+
+    def check(self, incoming: Incoming) -> tuple[Entry, Verified]:
+        """Verify the delivery, and return it as it is to be kept.
+
+        Raises RefusedDelivery if it is not authentic, CannotVerify if that can't be told now.
         """
         vendor = self._vendors.get(incoming.vendor)
         if vendor is None:
@@ -73,8 +81,7 @@ class Inbox:
                 f"{vendor.name} has no account of this name; `reelhook accounts` prints the callback URLs"
             )
         verified = vendor.verify(incoming, account)
-        entry = entry_of(incoming, verified.keys, vendor, account)
-        return Receipt(accepted=self._keeper.keep(entry), verified=verified)
+        return entry_of(incoming, verified.keys, vendor, account), verified
 
 
 def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account: Account) -> Entry:
@@ -85,7 +92,7 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
         vendor=incoming.vendor,
         door=incoming.door,
         received_at=incoming.received_at,
-        headers=useful_headers(incoming),
+        headers=useful_headers(incoming, vendor.proofs),
         body=incoming.body,
     )
     # Accounts of two vendors may have the same name, as `default` has.
@@ -100,13 +107,16 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
     return Entry(delivery=delivery, keys=keys)
 
 
-def useful_headers(incoming: Incoming) -> dict[str, str]:
-    """Return the headers that are kept: not the credentials, not the connection's own, not without bound."""
+def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str, str]:
+    """Return the headers that are kept: not the credentials, not the connection's own, not without bound.
+
+    `proofs` are kept although their names may look like a credential's.
+    """
     kept: dict[str, str] = {}
     size = 0
     for name, value in incoming.headers.items():
         size += len(name) + len(value)
-        dropped = name.lower() in _DROPPED or _CREDENTIALS.search(name.lower())
+        dropped = name.lower() in _DROPPED or (_CREDENTIALS.search(name.lower()) and name.lower() not in proofs)
         if not dropped and size <= _MOST_HEADERS:
             kept[name.lower()] = _without_token(value, incoming.token or "")
     return kept

@@ -142,7 +142,8 @@ class Refusals:
 
     def _row(self, refused: _Refused) -> dict[str, Any]:
         incoming = refused.incoming
-        headers = pack_headers(useful_headers(incoming))
+        vendor = self._vendors.get(incoming.vendor)
+        headers = pack_headers(useful_headers(incoming, vendor.proofs if vendor else ()))
         body = incoming.body if self._is_well_formed(incoming) else None
         return {
             "id": new_id("rfs"),
