@@ -5,6 +5,7 @@ ReelhookError
 ├── RefusedDelivery          not authentic, or over the size: the vendor gets 4xx
 │   ├── BadToken             the secret in the callback URL is missing or wrong
 │   ├── BadSignature         the vendor's signature is missing, wrong, stale or forged
+│   ├── Uncheckable          so malformed that its signature can't be checked
 │   ├── IncompleteDelivery   the connection broke off before the body was whole
 │   ├── TooLarge             the body is over the size that we take
 │   └── UnknownAccount       the URL names no vendor or account that is configured
@@ -60,6 +61,13 @@ class BadSignature(RefusedDelivery):
     """The vendor's signature is missing, wrong, stale or forged."""
 
     reason = "bad_signature"
+
+
+class Uncheckable(RefusedDelivery):
+    """The delivery is so malformed that its signature can't be checked."""
+
+    reason = "uncheckable"
+    status = 400
 
 
 class IncompleteDelivery(RefusedDelivery):

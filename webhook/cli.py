@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, str] = {
     "release": "replaying",
     "rebuild": "rebuilding",
     "doctor": "doctor",
+    "standin": "standing_in",
+    "demo": "standing_in",
 }
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2

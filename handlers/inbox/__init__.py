@@ -95,8 +95,10 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
         headers=useful_headers(incoming, vendor.proofs),
         body=incoming.body,
     )
-    # Accounts of two vendors may have the same name, as `default` has.
-    keys = tuple(f"{vendor.name}:{key}" for key in keys)
+    # Accounts of two vendors may have the same name, as `default` has; and what comes through another door is another
+    # delivery, a further sighting of the same file.
+    place = vendor.name if incoming.door == "http" else f"{vendor.name}:{incoming.door}"
+    keys = tuple(f"{place}:{key}" for key in keys)
     try:
         read(delivery, vendor, account)
     except UnreadableDelivery as exc:
