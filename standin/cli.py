@@ -30,7 +30,7 @@ class _Standins(click.Group):
 
 @click.group(cls=_Standins)
 def standin() -> None:
-    """Imitate a vendor: its queue, its callbacks, its API. For trying out and for tests; nothing leaves this machine."""
+    """Imitate a vendor: its queue, its callbacks, its API; nothing leaves this machine."""
 
 
 @click.command()
