@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class Kind:
     model: type[Table]
     keys: frozenset[str]
     required: tuple[str, ...]
+    #: a required key -> the key that may stand there instead
+    instead: Mapping[str, str] = field(default_factory=dict)
     #: operations that `limits` may name
     operations: tuple[str, ...] = ()
 
@@ -72,9 +74,11 @@ class Section:
     kinds: Mapping[str, Kind]
 
 
-def _vendor(secret: str, *keys: str, operations: tuple[str, ...]) -> Kind:
+def _vendor(secret: str, *keys: str, operations: tuple[str, ...], instead: str | None = None) -> Kind:
     every = _CALL_KEYS | {"vendor", "app_ids", "quota", "limits"}
-    return Kind(model=Account, keys=every | {secret, *keys}, required=(secret,), operations=operations)
+    other = {secret: instead} if instead else {}
+    keys = (secret, *other.values(), *keys)
+    return Kind(model=Account, keys=every | {*keys}, required=(secret,), instead=other, operations=operations)
 
 
 def _kind(model: type[Table], *required: str, without: frozenset[str] = frozenset()) -> Kind:
@@ -104,7 +108,11 @@ ACCOUNTS = Section(
                 operations=("update_record", "update_segment", "update_push_mixed_stream_to_cdn"),
             ),
             "huawei": _vendor(
-                "callback_secrets", "max_skew", "project_id", operations=("update_individual_stream_job",)
+                "callback_secrets",
+                "max_skew",
+                "project_id",
+                operations=("update_individual_stream_job",),
+                instead="url_tokens",  # it signs nothing where no auth_key is set in its console
             ),
         }
     ),

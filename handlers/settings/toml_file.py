@@ -154,7 +154,7 @@ def _check_keys(file: TomlFile, section: Section, kind: Kind, where: str, table:
         text = f"belongs to {' and '.join(owners)}, not to {word}" if owners else f"unknown key{meant(key, kind.keys)}"
         file.wrong(f"{where}.{key}", f"{text}; keys of {section.selector} {word}: {listed(sorted(kind.keys))}")
     for key in kind.required:
-        if key not in table:
+        if key not in table and kind.instead.get(key) not in table:
             file.wrong(where, f"{key} is missing: {REASONS.get(key, f'{section.selector} {word} needs it')}")
     for needed, key in TOGETHER:
         if key in table and needed not in table and key in kind.keys and needed not in kind.required:
