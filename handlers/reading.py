@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from handlers.errors import UnreadableDelivery
-from handlers.storage.resolve import resolve
+from handlers.storage.resolve import region_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +43,18 @@ def read(delivery: Delivery, vendor: Vendor, account: Account | None) -> Sequenc
     return events
 
 
+def is_all_segments(events: Sequence[Event]) -> bool:
+    """Tell a delivery of which thousands may come in a second, and nobody waits for."""
+    return bool(events) and all(event.segment is not None for event in events)
+
+
 def _located(event: Event, delivery: Delivery, settings: Settings) -> Event:
-    """Fill in from the settings where a file lies, where its delivery does not tell."""
+    """Fill in from the settings where a file or segment lies, where its delivery does not tell."""
+    if event.segment is not None:
+        region = region_of(event.segment.bucket, tuple(settings.storages.values()))
+        if event.segment.region is not None or region is None:
+            return event
+        return replace(event, segment=replace(event.segment, region=region), as_told=event.fingerprint())
     if event.recording is None or event.task is None:
         return event
     storages = tuple(settings.storages.values())

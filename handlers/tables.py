@@ -6,7 +6,7 @@ There are no foreign keys: a delivery is written on the hot path, and retention 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, false, text
 from sqlalchemy.dialects import postgresql
 
 metadata = MetaData()
@@ -44,6 +44,14 @@ inbox = Table(
     Column("tries", Integer, nullable=False, server_default=text("0")),
     Column("reason", Words),
     Column("processed_at", BigInteger),
+    #: it tells of nothing but segments, of which there may be thousands in a second: whatever else waits goes first
+    Column("is_bulk", Boolean, nullable=False, server_default=false()),
+    Index(
+        "inbox_urgent",
+        "delivery",
+        sqlite_where=text("state = 'kept' AND NOT is_bulk"),
+        postgresql_where=text("state = 'kept' AND NOT is_bulk"),
+    ),
     Index(
         "inbox_kept",
         "delivery",
@@ -119,6 +127,13 @@ marks = Table(
     Column("account", Words, nullable=False),
     Column("business_id", Words),
     Column("reason", Words),
+    #: what it says of the run: running, stopped or failed; null: nothing
+    Column("state", Words),
+    #: a run begins here
+    Column("begins", Boolean, nullable=False, server_default=false()),
+    #: how the upload of the run's files stands, and how far it is, 0 to 10000; null: it does not say
+    Column("upload", Words),
+    Column("progress", Integer),
 )
 
 #: the runs of the vendors' recording, segment and push jobs
@@ -187,6 +202,8 @@ recordings = Table(
     #: a JSON object
     Column("media", Words, nullable=False),
     Column("state", Words, nullable=False),
+    #: available by the word of its own deliveries, whatever its run's upload says; null: as its state says
+    Column("available", Boolean),
     Column("sightings", Integer, nullable=False),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
@@ -236,6 +253,67 @@ sightings = Table(
     #: a JSON object of what the event said
     Column("facts", Words, nullable=False),
     sqlite_with_rowid=False,
+)
+
+#: the identifiers that a segment task's slices bear, with what they span: its runs derive from them
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("vendor", Words, primary_key=True),
+    Column("app_id", Words, primary_key=True),
+    Column("room_id", Words, primary_key=True),
+    Column("type", Words, primary_key=True),
+    Column("task_id", Words, primary_key=True),
+    #: "" where the vendor does not say
+    Column("identifier", Words, primary_key=True),
+    #: the task to which its slices belong
+    Column("task", Words, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("business_id", Words),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("segment_count", Integer, nullable=False),
+)
+
+#: the audio slices; the columns from vendor to task_id repeat the task's, so that lists need no join
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("task", Words, nullable=False),
+    #: "" where the vendor does not say
+    Column("identifier", Words, nullable=False),
+    Column("locator", Words, nullable=False),
+    Column("vendor", Words, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("app_id", Words, nullable=False),
+    Column("business_id", Words),
+    Column("room_id", Words, nullable=False),
+    Column("task_id", Words, nullable=False),
+    Column("bucket", Words),
+    Column("region", Words),
+    Column("key", Words),
+    #: whose sound it is, where it is one participant's
+    Column("user_id", Words),
+    #: a JSON list
+    Column("streams", Words, nullable=False),
+    Column("mixed", Boolean),
+    Column("started_at", BigInteger),
+    Column("duration_ms", BigInteger),
+    Column("size_bytes", BigInteger),
+    #: a JSON object
+    Column("media", Words, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    #: the event whose word stands here: of several the greatest by at, fingerprint and position
+    Column("delivery", Words, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    Index("segments_name", "task", "identifier", "locator", unique=True),
+    Index("segments_account", "account", "id"),
+    Index("segments_room", "room_id", "id"),
+    Index("segments_user", "user_id", "id"),
+    Index("segments_started_at", "started_at"),
 )
 
 #: what a worker has in hand, so that a delivery that kills it can be told

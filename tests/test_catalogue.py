@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 
 from handlers import catalogue, tables
 from handlers.catalogue import merge
-from handlers.events import Delivery, Event, Recording, Stream, TaskKey
+from handlers.events import Delivery, Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
 from handlers.ids import new_id
 
 if TYPE_CHECKING:
@@ -67,13 +67,69 @@ marks = st.builds(
     word=st.just("Mark"),
     at=times,
     task=keys,
+    state=st.sampled_from([None, "running", "stopped", "failed"]),
+    begins=st.booleans(),
     reason=st.sampled_from([None, "IdleTimeOut"]),
 )
+uploads = st.builds(
+    Event,
+    kind=st.sampled_from(["upload.progressed", "upload.failed"]),
+    word=st.just("Upload"),
+    at=times,
+    task=keys,
+    upload=st.builds(
+        Upload,
+        state=st.sampled_from(["uploading", "failed", "backed_up", "done"]),
+        progress=st.none() | st.integers(0, 10000),
+    ),
+)
+slices = st.builds(
+    Event,
+    kind=st.just("segment.created"),
+    word=st.just("Slice"),
+    at=times,
+    task=keys.map(lambda key: dataclasses.replace(key, type="segment")),
+    business_id=st.sampled_from([None, "b1", "b2"]),
+    segment=st.builds(
+        Segment,
+        locator=st.sampled_from(["b/1", "b/2", "b/3"]),
+        identifier=st.sampled_from([None, "one", "two"]),
+        key=st.sampled_from([None, "1"]),
+        streams=st.lists(streams, max_size=1).map(tuple),
+        started_at=st.none() | times,
+        duration_ms=st.none() | st.integers(0, _HOUR),
+        media=st.dictionaries(st.sampled_from(["sample_rate", "channels"]), st.integers(1, 3), max_size=2),
+    ),
+)
+published = st.builds(
+    Event,
+    kind=st.just("stream.changed"),
+    word=st.just("Stream"),
+    at=times,
+    task=keys,
+    stream=st.builds(
+        StreamState, stream=streams, medium=st.sampled_from(["audio", "video"]), is_published=st.booleans()
+    ),
+)
 unknown = st.builds(Event, kind=st.just("unknown"), word=st.just("RecordPaused"), at=times, task=keys)
-deliveries = st.lists(
-    st.tuples(st.lists(files | marks | unknown, min_size=1, max_size=3), times, st.sampled_from(["http", "mns"])),
-    min_size=1,
-    max_size=7,
+
+
+def deliveries_of(events: st.SearchStrategy[Event]) -> st.SearchStrategy[list[Any]]:
+    """Draw deliveries, each of a few events."""
+    one = st.tuples(st.lists(events, min_size=1, max_size=3), times, st.sampled_from(["http", "mns"]))
+    return st.lists(one, min_size=1, max_size=7)
+
+
+#: the catalogue's tables
+_TABLES = (
+    tables.tasks,
+    tables.recordings,
+    tables.recording_streams,
+    tables.sightings,
+    tables.events,
+    tables.marks,
+    tables.identifiers,
+    tables.segments,
 )
 
 
@@ -110,14 +166,7 @@ def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
     with database.read() as connection:
         tasks = {row["id"]: row for row in connection.execute(select(tables.tasks)).mappings()}
         recorded = {row["id"]: row for row in connection.execute(select(tables.recordings)).mappings()}
-        for table in (
-            tables.tasks,
-            tables.recordings,
-            tables.recording_streams,
-            tables.sightings,
-            tables.events,
-            tables.marks,
-        ):
+        for table in _TABLES:
             plain = []
             for row in connection.execute(select(table)).mappings():
                 kept = {name: value for name, value in row.items() if name not in _OURS}
@@ -133,30 +182,19 @@ def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
 
 def wipe(database: Database) -> None:
     with database.write() as connection:
-        for table in (
-            tables.tasks,
-            tables.recordings,
-            tables.recording_streams,
-            tables.sightings,
-            tables.events,
-            tables.marks,
-        ):
+        for table in _TABLES:
             connection.execute(delete(table))
 
 
-@given(drawn=deliveries, data=st.data())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-def test_promise_4_any_order_duplication_and_partition_gives_equal_rows(
-    database: Database, drawn: list[Any], data: st.DataObject
-) -> None:
-    told = told_of(drawn)
+def in_any_order(
+    database: Database, told: Sequence[list[catalogue.Told]], data: st.DataObject
+) -> tuple[list[list[str]], list[list[str]], dict[str, list[dict[str, Any]]]]:
+    """Fold in two orders, the second with doubles and in batches; return the changes of both, and the equal rows."""
     wipe(database)
     first = fold(database, [[delivery] for delivery in told])
     expected = rows(database)
 
-    again = data.draw(st.permutations(told + data.draw(st.lists(st.sampled_from(told), max_size=4))))
+    again = data.draw(st.permutations([*told, *data.draw(st.lists(st.sampled_from(told), max_size=4))]))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(again)), max_size=3)))
     parts = [again[start:end] for start, end in zip([0, *cuts], [*cuts, len(again)], strict=True)]
     batches = [_without_doubles(part) for part in parts if part]
@@ -164,11 +202,46 @@ def test_promise_4_any_order_duplication_and_partition_gives_equal_rows(
     second = fold(database, batches)
 
     assert rows(database) == expected
+    return first, second, expected
+
+
+def told_times(changes: Sequence[Sequence[str]], change: str) -> int:
+    return sum(names.count(change) for names in changes)
+
+
+_settings = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@given(drawn=deliveries_of(files | marks | unknown), data=st.data())
+@_settings
+def test_promise_4_any_order_duplication_and_partition_gives_equal_rows(
+    database: Database, drawn: list[Any], data: st.DataObject
+) -> None:
+    first, second, expected = in_any_order(database, told_of(drawn), data)
     for changes in (first, second):
-        born = [name for names in changes for name in names if name in {"recording.created", "recording.available"}]
-        created = len(expected["recordings"])
-        assert born.count("recording.created") == created
-        assert born.count("recording.available") == sum(r["state"] == "available" for r in expected["recordings"])
+        assert told_times(changes, "recording.created") == len(expected["recordings"])
+        available = sum(row["state"] == "available" for row in expected["recordings"])
+        assert told_times(changes, "recording.available") == available
+
+
+@given(drawn=deliveries_of(files | marks | uploads | slices | published | unknown), data=st.data())
+@_settings
+def test_promise_4_any_order_holds_for_uploads_segments_and_streams(
+    database: Database, drawn: list[Any], data: st.DataObject
+) -> None:
+    first, second, expected = in_any_order(database, told_of(drawn), data)
+    for changes in (first, second):
+        assert told_times(changes, "recording.created") == len(expected["recordings"])
+        assert told_times(changes, "segment.created") == len(expected["segments"])
+    for task in expected["tasks"]:
+        assert task["recording_count"] == sum(_same_run(task, row) for row in expected["recordings"])
+        assert task["segment_count"] == sum(_same_run(task, row | {"type": "segment"}) for row in expected["segments"])
+
+
+def _same_run(task: dict[str, Any], row: dict[str, Any]) -> bool:
+    return all(task[name] == row[name] for name in ("room_id", "task_id", "type", "run"))
 
 
 def _without_doubles(part: Sequence[list[catalogue.Told]]) -> list[list[catalogue.Told]]:
@@ -193,9 +266,13 @@ def test_promise_4_folding_again_changes_nothing_and_tells_nothing(database: Dat
         assert connection.execute(select(tables.recordings)).mappings().all() == before
 
 
+def started(key: TaskKey, at: int) -> Event:
+    return Event(kind="task.started", word="Start", at=at, task=key, state="running", begins=True)
+
+
 def test_a_run_keeps_its_id_when_an_earlier_one_turns_up(database: Database) -> None:
     key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
-    late, early = (Event(kind="task.started", word="Start", at=_START + hours * _HOUR, task=key) for hours in (24, 0))
+    late, early = (started(key, _START + hours * _HOUR) for hours in (24, 0))
     fold(database, [told_of([([late], _START, "http")])])
     with database.read() as connection:
         first = connection.execute(select(tables.tasks)).mappings().one()
@@ -213,9 +290,9 @@ def test_a_week_of_daily_runs_is_seven_tasks_with_their_own_files(database: Data
         start = _START + day * 24 * _HOUR
         file = Recording(locator=f"oss:b/{day}", started_at=start + 1000, ended_at=start + _HOUR, available=True)
         events += [
-            Event(kind="task.stopped", word="Stop", at=start + _HOUR, task=key),
+            Event(kind="task.stopped", word="Stop", at=start + _HOUR, task=key, state="stopped"),
             Event(kind="recording.available", word="File", at=start + _HOUR, task=key, recording=file),
-            Event(kind="task.started", word="Start", at=start, task=key),
+            started(key, start),
         ]
     fold(database, [told_of([([event], _START, "http") for event in reversed(events)])])
     with database.read() as connection:
@@ -237,7 +314,7 @@ def test_every_field_of_a_recording_has_a_merge_rule() -> None:
     assert told <= set(merge.RULES)
     derived = {"id", "task", "locator", "vendor", "app_id", "room_id", "type", "task_id", "updated_at"}
     columns = {column.name for column in tables.recordings.columns} - derived
-    assert columns - {"sightings", "state"} == set(merge.RULES) - {"streams", "available"}
+    assert columns - {"sightings", "state"} == set(merge.RULES) - {"streams"}
 
 
 @pytest.mark.parametrize("rule", [merge.latest, merge.least, merge.greatest, merge.union, merge.overlay])

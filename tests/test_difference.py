@@ -34,7 +34,8 @@ def fold(database: Database, *told: list[catalogue.Told]) -> None:
 
 
 def started(hour: int) -> Event:
-    return Event(kind="task.started", word="Start", at=_START + hour * _HOUR, task=_TASK)
+    at = _START + hour * _HOUR
+    return Event(kind="task.started", word="Start", at=at, task=_TASK, state="running", begins=True)
 
 
 def file(name: str, hour: int) -> Event:
@@ -64,7 +65,8 @@ def test_a_delivery_that_tells_one_mark_with_two_reasons_leaves_one(
     database: Database, reasons: tuple[str | None, str | None]
 ) -> None:
     first, second = (
-        Event(kind="task.stopped", word="Stop", at=_START, task=_TASK, reason=reason) for reason in reasons
+        Event(kind="task.stopped", word="Stop", at=_START, task=_TASK, state="stopped", reason=reason)
+        for reason in reasons
     )
     fold(database, tell(first, second))
     with database.read() as connection:

@@ -2,7 +2,7 @@
 
 1. Lock the families, so that a family has one writer: whoever waits for locks takes them in key order, so that two
    can't deadlock; a worker leaves out what is locked.
-2. Load their tasks, marks and files, and the sightings of the files that the events name.
+2. Load their tasks, marks, files and identifiers, and the sightings and segments that the events name.
 3. Fold event by event, in the order of their times; note what each one changed.
 4. Write what differs: nothing where an event was folded before.
 """
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from handlers import tables
 from handlers.catalogue.difference import Difference
-from handlers.catalogue.families import Family, File, mark_of, sighting_of
-from handlers.catalogue.merge import Sighting, from_facts
-from handlers.catalogue.runs import MARKS, Mark
-from handlers.events import Delivery, Event, TaskKey
+from handlers.catalogue.families import Family, File, is_mark, mark_of, sighting_of
+from handlers.catalogue.merge import AVAILABLE, Sighting, from_facts
+from handlers.catalogue.runs import Identifier, Mark
+from handlers.catalogue.slices import Name, slice_of
+from handlers.events import Delivery, Event, Segment, TaskKey
 from handlers.rows import Row, delete, fetch, insert
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
 _NAME = ("vendor", "app_id", "room_id", "type", "task_id")
+_MARK = ("at", "kind", "delivery", "account", "business_id", "reason", "state", "begins", "upload", "progress")
+_IDENTIFIER = ("task", "account", "business_id", "first_at", "last_at", "segment_count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +94,12 @@ def work_out(connection: Connection, told: Sequence[Told], *, now: int) -> Folde
             by_family[key].append(one)
     keys = sorted(by_family)
     locators = {key: {t.event.recording.locator for t in by_family[key] if t.event.recording} for key in keys}
-    families = load(connection, locators)
-    changes: dict[tuple[str, int], list[str]] = {(one.delivery.id, one.position): [] for one in told}
+    slices = {key: {_slice_name(t.event.segment) for t in by_family[key] if t.event.segment} for key in keys}
+    families = load(connection, locators, slices)
+    changes = {(one.delivery.id, one.position): _at_once(one.event) for one in told}
     for key in keys:
         for one in sorted(by_family[key], key=lambda t: t.order):
-            changes[one.delivery.id, one.position] = put(families, one)
+            changes[one.delivery.id, one.position] += put(families, one)
         families[key].settle()
     stale, rows = _events(connection, told, families, changes)
     return Folded(
@@ -126,12 +130,24 @@ def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) 
     assert one.event.task is not None, "only an event with a task has a family"  # noqa: S101 - a caller's bug
     family = families[one.event.task]
     changes: list[str] = []
-    if one.event.kind in MARKS:
+    if is_mark(one.event):
         changes += family.put_mark(mark_of(one.event, one.delivery))
     if one.event.recording is not None:
         sighting = sighting_of(one.event, one.delivery, one.position)
         changes += family.put_sighting(one.event.recording.locator, sighting, afresh=afresh)
+    if one.event.segment is not None:
+        changes += family.put_slice(slice_of(one.event, one.delivery, one.position), afresh=afresh)
     return changes
+
+
+def _at_once(event: Event) -> list[str]:
+    """Return the change that an event is by itself, where it leaves nothing in the catalogue that could be compared."""
+    leaves_nothing = not is_mark(event) and event.recording is None and event.segment is None
+    return [event.kind] if leaves_nothing or event.kind == "unknown" else []
+
+
+def _slice_name(segment: Segment) -> Name:
+    return (segment.identifier or "", segment.locator)
 
 
 def family_of(event: Event) -> TaskKey | None:
@@ -170,8 +186,15 @@ def _named(key: TaskKey) -> tuple[str, ...]:
     return (key.vendor, key.app_id, key.room_id, key.type, key.task_id)
 
 
-def load(connection: Connection, locators: Mapping[TaskKey, Collection[str] | None]) -> dict[TaskKey, Family]:
-    """Load the families: of each the files named by locator with their sightings (None: all), of others the row."""
+def load(
+    connection: Connection,
+    locators: Mapping[TaskKey, Collection[str] | None],
+    slices: Mapping[TaskKey, Collection[Name]] | None = None,
+) -> dict[TaskKey, Family]:
+    """Load the families: of each the files named by locator with their sightings (None: all), of others the row.
+
+    Of the segments only the ones that are named are loaded.
+    """
     families = {key: Family(key=key) for key in locators}
     owners: dict[str, Family] = {}
     for row in fetch(connection, tables.tasks, _NAME, [_named(key) for key in families]):
@@ -181,20 +204,43 @@ def load(connection: Connection, locators: Mapping[TaskKey, Collection[str] | No
     if not owners:
         return families
     for row in fetch(connection, tables.marks, _NAME, [_named(family.key) for family in owners.values()]):
-        mark = {name: row[name] for name in ("at", "kind", "delivery", "account", "business_id", "reason")}
-        families[key_of(row)].stored_marks.add(Mark(**mark))
+        families[key_of(row)].stored_marks.add(Mark(**{name: row[name] for name in _MARK}))
     for family in families.values():
         family.marks |= family.stored_marks
+    _load_slices(connection, families, slices or {})
     wanted: dict[str, File] = {}
     for row in fetch(connection, tables.recordings, ("task",), [(task,) for task in owners]):
         family = owners[row["task"]]
-        file = File(id=row["id"], stored=row, row=dict(row))
+        available = row["state"] == AVAILABLE if row["available"] is None else row["available"]
+        file = File(id=row["id"], stored=row, row=row | {"available": available})
         family.files[row["locator"]] = file
         named = locators[family.key]
         if named is None or row["locator"] in named:
             wanted[row["id"]] = file
     _load_sightings(connection, wanted)
     return families
+
+
+def _load_slices(
+    connection: Connection, families: Mapping[TaskKey, Family], wanted: Mapping[TaskKey, Collection[Name]]
+) -> None:
+    """Load every identifier of the families of segment tasks, and the segments that are wanted."""
+    names = [_named(key) for key in families if key.type == "segment"]
+    for row in fetch(connection, tables.identifiers, _NAME, names):
+        told = Identifier(name=row["identifier"], **{name: row[name] for name in _IDENTIFIER})
+        slices = families[key_of(row)].slices
+        slices.stored_identifiers[told.name] = slices.identifiers[told.name] = told
+    places = {
+        (family.slices.identifiers[identifier].task, identifier, locator): family.slices
+        for key, family in families.items()
+        for identifier, locator in wanted.get(key, ())
+        if identifier in family.slices.identifiers
+    }
+    for row in fetch(connection, tables.segments, ("task", "identifier", "locator"), list(places)):
+        slices = places[row["task"], row["identifier"], row["locator"]]
+        name = (row["identifier"], row["locator"])
+        slices.stored[name] = row
+        slices.rows[name] = dict(row)
 
 
 def _load_sightings(connection: Connection, files: Mapping[str, File]) -> None:
@@ -235,8 +281,9 @@ def _events(
 ) -> tuple[list[Row], list[Row]]:
     """Return which events to delete, and what each delivery meant.
 
-    An event that was folded before keeps the changes that it told then.
+    An event that was folded before keeps the changes that it told then. Of segments there are too many for that.
     """
+    told = [one for one in told if one.event.segment is None]
     before = _stored_events(connection, told)
     rows = []
     for one in told:
@@ -255,6 +302,7 @@ def _stored_events(connection: Connection, told: Sequence[Told]) -> dict[tuple[s
 
 def correct_events(connection: Connection, told: Sequence[Told], families: Mapping[TaskKey, Family]) -> int:
     """Bring what is stored of these events up to what they mean now; return how many rows differed."""
+    told = [one for one in told if one.event.segment is None]
     stored = _stored_events(connection, told)
     rows = []
     for one in told:

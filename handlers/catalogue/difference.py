@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sqlalchemy
+from sqlalchemy import bindparam
+
 from handlers import tables
 from handlers.catalogue.merge import to_facts
 from handlers.rows import Row, delete, insert, update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from handlers.catalogue.families import Family, File, Place
     from handlers.catalogue.merge import Sighting
-    from handlers.catalogue.runs import Mark
+    from handlers.catalogue.runs import Identifier, Mark
+    from handlers.catalogue.slices import Slices
     from handlers.events import Stream
+
+
+#: the columns of a segment that another word, or another task, can change
+_SLICE = tuple(
+    column.name
+    for column in tables.segments.c
+    if column.name not in {"id", "vendor", "app_id", "room_id", "task_id", "identifier", "locator"}
+)
 
 
 class Difference:
@@ -37,6 +49,12 @@ class Difference:
         self._dropped_sightings: list[Row] = []
         self._streams: list[Row] = []
         self._dropped_streams: list[Row] = []
+        self._slices: list[Row] = []
+        self._updated_slices: list[Row] = []
+        #: identifiers whose slices have come to belong to another task
+        self._moved: list[Row] = []
+        self._identifiers: list[Row] = []
+        self._dropped_identifiers: list[Row] = []
         #: the columns in which any updated row differs: no other index is touched
         self._task_columns = {"updated_at"}
         self._file_columns = {"updated_at"}
@@ -58,6 +76,7 @@ class Difference:
             (tables.marks, self._dropped_marks),
             (tables.sightings, self._dropped_sightings),
             (tables.recording_streams, self._dropped_streams),
+            (tables.identifiers, self._dropped_identifiers),
         ):
             delete(connection, table, gone)
         insert(connection, tables.tasks, self._new_tasks)
@@ -67,6 +86,10 @@ class Difference:
         update(connection, tables.recordings, sorted(self._file_columns), self._updated_files)
         insert(connection, tables.recording_streams, self._streams)
         insert(connection, tables.sightings, self._sightings)
+        insert(connection, tables.identifiers, self._identifiers)
+        _move(connection, self._moved)
+        insert(connection, tables.segments, self._slices)
+        update(connection, tables.segments, _SLICE, self._updated_slices)
 
     def _add(self, family: Family) -> None:
         key = family.key
@@ -80,7 +103,7 @@ class Difference:
         stored = {row["id"]: row for row in family.stored.values()}
         for row in family.tasks.values():
             before = stored.pop(row["id"], None)
-            self._task(before, {"upload": None, "segment_count": 0} | row | name)
+            self._task(before, row | name)
         self._dropped_tasks += [{"id": one} for one in stored]
         for locator, file in family.files.items():
             if file.differs:
@@ -88,6 +111,26 @@ class Difference:
         if family.marks != family.stored_marks:
             self._marks += [name | _mark_row(mark) for mark in family.marks - family.stored_marks]
             self._dropped_marks += [name | _mark_key(mark) for mark in family.stored_marks - family.marks]
+        if family.slices.identifiers:
+            self._hear(family.slices, name)
+
+    def _hear(self, slices: Slices, name: Row) -> None:
+        for known in slices.identifiers.values():
+            before = slices.stored_identifiers.get(known.name)
+            if known == before:
+                continue
+            self._identifiers.append(name | _identifier_row(known))
+            if before is not None:
+                self._dropped_identifiers.append(name | {"identifier": known.name})
+                if before.task != known.task:
+                    self._moved.append({"was": before.task, "becomes": known.task, "its": known.name})
+        named = {key: value for key, value in name.items() if key != "type"}
+        for place, row in slices.rows.items():
+            stored = slices.stored.get(place)
+            if stored is None:
+                self._slices.append(row | named)
+            elif row != stored:
+                self._updated_slices.append(row)
 
     def _task(self, before: Row | None, row: Row) -> None:
         if before is None:
@@ -151,7 +194,20 @@ def _mark_key(mark: Mark) -> Row:
 
 
 def _mark_row(mark: Mark) -> Row:
-    return _mark_key(mark) | {"account": mark.account, "business_id": mark.business_id, "reason": mark.reason}
+    return dict(vars(mark))
+
+
+def _identifier_row(known: Identifier) -> Row:
+    told = dict(vars(known))
+    return {"identifier": told.pop("name"), **told}
+
+
+def _move(connection: Connection, moved: Sequence[Row]) -> None:
+    """Let the slices of each identifier belong to the task that it belongs to now, however many they are."""
+    segments = tables.segments
+    if moved:
+        here = (segments.c.task == bindparam("was")) & (segments.c.identifier == bindparam("its"))
+        connection.execute(sqlalchemy.update(segments).where(here).values(task=bindparam("becomes")), moved)
 
 
 def _renumber(connection: Connection, rows: Iterable[Row]) -> None:

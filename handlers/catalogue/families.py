@@ -10,12 +10,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from handlers.catalogue.merge import AVAILABLE, Sighting, merge
-from handlers.catalogue.runs import Mark, Span, describe, run_of, starts_of
+from handlers.catalogue.merge import ANNOUNCED, AVAILABLE, Sighting, merge
+from handlers.catalogue.runs import READABLE, Identifier, Mark, Span, describe, run_of, starts_of, upload_of
+from handlers.catalogue.slices import Slice, Slices
 from handlers.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from handlers.events import Delivery, Event, TaskKey
 
@@ -53,6 +54,13 @@ class File:
         if self.sightings:
             self.row |= merge(list(self.sightings.values()))
 
+    def judge(self, upload: str | None) -> bool:
+        """Tell, and note, whether the file is available: by its own deliveries' word, or by its run's upload."""
+        is_available = bool(self.row["available"]) or upload in READABLE
+        if self.row["state"] in {ANNOUNCED, AVAILABLE}:
+            self.row["state"] = AVAILABLE if is_available else ANNOUNCED
+        return is_available
+
     @property
     def is_gone(self) -> bool:
         """Tell a recording that nothing speaks of any more."""
@@ -78,16 +86,19 @@ class File:
 
 @dataclass(kw_only=True)
 class Family:
-    """All runs of one task name."""
+    """Every run of one vendor task name."""
 
     key: TaskKey
-    #: the task rows by run, as stored
+    #: rows of tasks, by run, as stored and as they will be
     stored: dict[int, Row] = field(default_factory=dict)
     tasks: dict[int, Row] = field(default_factory=dict)
     #: by locator
     files: dict[str, File] = field(default_factory=dict)
     stored_marks: set[Mark] = field(default_factory=set)
     marks: set[Mark] = field(default_factory=set)
+    slices: Slices = field(default_factory=Slices)
+    #: run -> how its upload stands, and the starts of the runs; None where the marks have changed since
+    _told: tuple[list[int], dict[int, str | None]] | None = None
 
     def put_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> list[str]:
         """Fold what an event says of a file; return the changes, in the order in which rules shall see them."""
@@ -98,23 +109,35 @@ class Family:
         if not file.see(sighting, afresh=afresh):
             return []
         file.settle()
+        file.judge(self._upload_of(file))
         return _changes(before, file.row)
 
     def put_mark(self, mark: Mark) -> list[str]:
-        """Fold a start, stop or failure; return its kind unless the same was told before."""
-        same = [known for known in self.marks if known.at == mark.at and known.kind == mark.kind]
-        own = [known for known in same if known.delivery == mark.delivery]
+        """Fold what an event says of a run; return the changes, its kind only where the same was not told before."""
+        is_known = any(known.said == mark.said for known in self.marks)
+        own = [one for one in self.marks if (one.delivery, one.at, one.kind) == (mark.delivery, mark.at, mark.kind)]
         # One delivery has one mark of a kind and time: of two that differ, the greater, whatever their order.
         self.marks.difference_update(own)
-        self.marks.add(max((*own, mark), key=lambda one: (one.reason or "", one.business_id or "")))
-        return [] if same else [mark.kind]
+        self.marks.add(max((*own, mark), key=lambda one: one.rank))
+        self._told = None
+        changes = [] if is_known or self._goes_on(mark) else [mark.kind]
+        if mark.upload in READABLE:
+            announced = [file for file in self.files.values() if file.row["state"] == ANNOUNCED]
+            changes += ["recording.available" for file in announced if file.judge(self._upload_of(file))]
+        return changes
+
+    def put_slice(self, told: Slice, *, afresh: bool = False) -> list[str]:
+        """Fold what an event says of a segment; return the changes."""
+        return ["segment.created"] if self.slices.put(told, afresh=afresh) else []
 
     def settle(self) -> None:
-        """Compute the runs from the marks and files."""
-        starts = starts_of(self.marks)
+        """Compute the runs from the marks, files and identifiers."""
+        identifiers = list(self.slices.identifiers.values())
+        starts = starts_of(self.marks, identifiers)
         marks: dict[int, list[Mark]] = defaultdict(list)
         files: dict[int, list[File]] = defaultdict(list)
         spans: dict[int, list[Span]] = defaultdict(list)
+        heard: dict[int, list[Identifier]] = defaultdict(list)
         for mark in self.marks:
             marks[run_of(starts, mark.at)].append(mark)
         for file in (file for file in self.files.values() if not file.is_gone):
@@ -122,33 +145,64 @@ class Family:
             run = run_of(starts, span.time)
             files[run].append(file)
             spans[run].append(span)
-        rows = self._rows_by_start(starts, sorted(marks.keys() | files.keys()))
+        for identifier in sorted(identifiers, key=lambda one: (one.first_at, one.name)):
+            heard[run_of(starts, identifier.first_at)].append(identifier)
+        had = {run: [one.task for one in heard[run]] for run in heard}
+        rows = self._rows_by_start(starts, sorted(marks.keys() | files.keys() | heard.keys()), had)
         self.tasks = {}
         for run, row in rows.items():
-            self.tasks[run] = row | dict(describe(marks[run], spans[run])) | {"run": run}
+            self.tasks[run] = row | dict(describe(marks[run], spans[run], heard[run])) | {"run": run}
+            self.slices.move(heard[run], row["id"])
             for file in files[run]:
                 file.row["task"] = row["id"]
+                file.judge(self.tasks[run]["upload"])
 
-    def _rows_by_start(self, starts: list[int], runs: Iterable[int]) -> dict[int, Row]:
-        """Give each run the row that had its start before: a run keeps its id when an earlier one turns up."""
+    def _upload_of(self, file: File) -> str | None:
+        starts, uploads = self._runs()
+        return uploads.get(run_of(starts, file.span.time))
+
+    def _goes_on(self, mark: Mark) -> bool:
+        """Tell a word that something runs, of a run that is known to have been started."""
+        if mark.state != "running" or mark.begins or not mark.kind.endswith(".started"):
+            return False
+        starts, _ = self._runs()
+        run = run_of(starts, mark.at)
+        return any(one.kind == mark.kind and one != mark and run_of(starts, one.at) == run for one in self.marks)
+
+    def _runs(self) -> tuple[list[int], dict[int, str | None]]:
+        """Return the starts of the runs, and how the upload of each stands."""
+        if self._told is None:
+            starts = starts_of(self.marks)
+            uploads: dict[int, list[Mark]] = defaultdict(list)
+            for mark in self.marks:
+                if mark.upload is not None:
+                    uploads[run_of(starts, mark.at)].append(mark)
+            self._told = starts, {run: upload_of(marks) for run, marks in uploads.items()}
+        return self._told
+
+    def _rows_by_start(
+        self, starts: list[int], runs: Sequence[int], had: Mapping[int, Sequence[str | None]]
+    ) -> dict[int, Row]:
+        """Give each run the row that had its start or its segments before: an earlier run that turns up takes none."""
         by_start = {row["started_at"]: row for row in self.stored.values() if row["state"] != "unknown"}
-        free = [row for run, row in sorted(self.stored.items())]
+        free = {row["id"]: row for run, row in sorted(self.stored.items())}
         rows: dict[int, Row] = {}
         for run in runs:
             known = by_start.get(starts[run - 1]) if run <= len(starts) else None
-            if known is not None and known in free:
-                rows[run] = known
-                free.remove(known)
+            wanted = [known["id"]] if known is not None else had.get(run, ())
+            found = next((one for one in wanted if one in free), None)
+            if found is not None:
+                rows[run] = free.pop(found)
         for run in runs:
             if run not in rows:
-                rows[run] = free.pop(0) if free else {"id": new_id("tsk")}
+                rows[run] = free.pop(next(iter(free))) if free else {"id": new_id("tsk")}
         return rows
 
 
 def _changes(before: Row, after: Row) -> list[str]:
     if not before:
         return ["recording.created", "recording.available"] if after["state"] == AVAILABLE else ["recording.created"]
-    facts = [name for name in after if name not in {"state", "sightings", "first_seen_at"}]
+    facts = [name for name in after if name not in {"state", "available", "sightings", "first_seen_at"}]
     changes = ["recording.changed"] if any(before[name] != after[name] for name in facts if name in before) else []
     if after["state"] == AVAILABLE != before["state"]:
         changes.append("recording.available")
@@ -172,7 +226,7 @@ def sighting_of(event: Event, delivery: Delivery, position: int) -> Sighting:
 
 
 def mark_of(event: Event, delivery: Delivery) -> Mark:
-    """Return the event's word on its task as a mark."""
+    """Return the event's word on a run of its task as a mark."""
     return Mark(
         at=event.at,
         kind=event.kind,
@@ -180,4 +234,13 @@ def mark_of(event: Event, delivery: Delivery) -> Mark:
         account=delivery.account,
         business_id=event.business_id,
         reason=event.reason,
+        state=event.state,
+        begins=event.begins,
+        upload=event.upload.state if event.upload else None,
+        progress=event.upload.progress if event.upload else None,
     )
+
+
+def is_mark(event: Event) -> bool:
+    """Tell whether the event says anything of a run."""
+    return event.state is not None or event.begins or event.upload is not None

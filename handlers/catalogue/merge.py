@@ -106,7 +106,7 @@ def merge(sightings: Sequence[Sighting]) -> dict[str, Any]:
         values = {
             field: rule([said[field] for said in words if said[field] is not None]) for field, rule in RULES.items()
         }
-    values["state"] = AVAILABLE if values.pop("available") else ANNOUNCED
+    values["state"] = AVAILABLE if values["available"] else ANNOUNCED
     values["media"] = json.dumps(values["media"], sort_keys=True, ensure_ascii=False)
     values["sightings"] = len({sighting.delivery for sighting in ordered})
     return values

@@ -2,7 +2,11 @@
 
 Vendors reuse task ids (auto-record uses the user's id), so one name can mean many runs. A run begins at each
 start mark; a file or a stop belongs to the run in which its time falls; before the first start mark, and where
-there is none, everything belongs to run 1.
+there is none, everything belongs to run 1. The time of a file is its middle, because its first instant may lie before
+that of the start mark, which is told later.
+
+No vendor marks the start of a segment task, but a new run bears a new identifier. So does an update in the middle of
+a run, which makes no silence: a run begins where an identifier is first heard after a silence.
 """
 
 from __future__ import annotations
@@ -14,31 +18,48 @@ from typing import TYPE_CHECKING
 from handlers.catalogue.merge import covered_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-STARTED = "task.started"
-STOPPED = "task.stopped"
-FAILED = "task.failed"
-MARKS = (STARTED, STOPPED, FAILED)
-_STATES = {STARTED: "running", STOPPED: "stopped", FAILED: "failed"}
+#: of two marks at one instant the later in this row decides
+_STATES = ("running", "stopped", "failed")
+_UPLOADS = ("uploading", "failed", "backed_up", "done")
+#: how an upload stands once its files are where they can be read
+READABLE = frozenset({"backed_up", "done"})
+
+#: milliseconds by which a file may have begun before its task's start was told
+_GRACE = 10_000
+#: milliseconds of silence after which an identifier that was never heard of means another run
+SILENCE = 600_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A start, stop or failure that the vendor told of."""
+    """What the vendor told of a run: that it began, stopped or failed, or how the upload of its files stands."""
 
     at: int
-    #: one of MARKS
     kind: str
     delivery: str
     account: str
     business_id: str | None
     reason: str | None
+    state: str | None = None
+    begins: bool = False
+    upload: str | None = None
+    #: 0 to 10000
+    progress: int | None = None
 
     @property
-    def rank(self) -> tuple[int, int, str]:
-        """Return what decides between marks of one run: the later, and at one instant the more final."""
-        return (self.at, MARKS.index(self.kind), self.reason or "")
+    def said(self) -> tuple[object, ...]:
+        """Return what tells it from another: two deliveries that say the same are one change."""
+        return (self.at, self.kind, self.state, self.begins, self.upload, self.progress)
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Return what decides between two words of one delivery, and of one instant: the more final."""
+        state = _STATES.index(self.state) if self.state else -1
+        upload = _UPLOADS.index(self.upload) if self.upload else -1
+        progress = -1 if self.progress is None else self.progress
+        return (self.at, state, upload, progress, self.begins, self.reason or "", self.business_id or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +75,25 @@ class Span:
     @property
     def time(self) -> int:
         """Return the instant by which the file belongs to a run."""
-        return next(t for t in (self.started_at, self.ended_at, self.first_seen_at) if t is not None)
+        if self.started_at is None:
+            return self.first_seen_at if self.ended_at is None else self.ended_at
+        if self.ended_at is None:
+            return self.started_at + _GRACE
+        return (self.started_at + self.ended_at) // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identifier:
+    """What the slices of one identifier span, in milliseconds UTC, and how many they are."""
+
+    name: str
+    #: the task to which its slices belong so far
+    task: str | None
+    account: str
+    business_id: str | None
+    first_at: int
+    last_at: int
+    segment_count: int
 
 
 def run_of(starts: Sequence[int], time: int) -> int:
@@ -62,34 +101,59 @@ def run_of(starts: Sequence[int], time: int) -> int:
     return max(1, bisect_right(starts, time))
 
 
-def starts_of(marks: Iterable[Mark]) -> list[int]:
+def starts_of(marks: Iterable[Mark], identifiers: Iterable[Identifier] = ()) -> list[int]:
     """Return the instants at which runs begin, sorted, each once."""
-    return sorted({mark.at for mark in marks if mark.kind == STARTED})
+    return sorted({mark.at for mark in marks if mark.begins} | set(_heard_anew(identifiers)))
 
 
-def describe(marks: Sequence[Mark], files: Sequence[Span]) -> Mapping[str, int | str | None]:
-    """Return the columns of a task that the marks and files of one run determine."""
-    last = max(marks, key=lambda mark: mark.rank, default=None)
-    starts = [mark.at for mark in marks if mark.kind == STARTED]
-    file_starts = [file.started_at for file in files if file.started_at is not None]
-    file_ends = [file.ended_at for file in files if file.ended_at is not None]
+def _heard_anew(identifiers: Iterable[Identifier]) -> Iterator[int]:
+    """Yield the instants at which an identifier is heard for the first time after a silence."""
+    reach = None
+    for one in sorted(identifiers, key=lambda one: (one.first_at, one.last_at)):
+        if reach is None or one.first_at > reach + SILENCE:
+            yield one.first_at
+        reach = one.last_at if reach is None else max(reach, one.last_at)
+
+
+def upload_of(marks: Iterable[Mark]) -> str | None:
+    """Return how the upload of one run's files stands: the latest word of it, and at one instant the more final."""
+    told = [mark for mark in marks if mark.upload is not None]
+    return max(told, key=lambda mark: mark.rank).upload if told else None
+
+
+def describe(
+    marks: Sequence[Mark], files: Sequence[Span], identifiers: Sequence[Identifier]
+) -> Mapping[str, int | str | None]:
+    """Return the columns of a task that the marks, files and identifiers of one run determine."""
+    last = max((mark for mark in marks if mark.state is not None), key=lambda mark: mark.rank, default=None)
+    ends = [file.ended_at for file in files if file.ended_at is not None] + [one.last_at for one in identifiers]
     spans = [(f.started_at, f.ended_at) for f in files if f.started_at is not None and f.ended_at is not None]
-    told: list[Mark | Span] = [*marks, *files]
+    told: list[Mark | Span | Identifier] = [*marks, *files, *identifiers]
     business = [one.business_id for one in told if one.business_id is not None]
     return {
         "account": min(one.account for one in told),
         "business_id": min(business, default=None),
-        "state": "unknown" if last is None else _STATES[last.kind],
+        "state": "unknown" if last is None else last.state,
         "reason": None if last is None else last.reason,
-        "started_at": min(starts or file_starts, default=None),
-        "ended_at": _ended_at(last, file_ends),
+        "upload": upload_of(marks),
+        "started_at": _started_at(marks, files, identifiers),
+        "ended_at": _ended_at(last, ends),
         "recording_count": len(files),
+        "segment_count": sum(one.segment_count for one in identifiers),
         "recorded_ms": covered_ms(spans),
     }
 
 
-def _ended_at(last: Mark | None, file_ends: Sequence[int]) -> int | None:
+def _started_at(marks: Sequence[Mark], files: Sequence[Span], identifiers: Sequence[Identifier]) -> int | None:
+    """Return the start that the vendor told; where it tells none, the earliest sign of the run."""
+    begun = [mark.at for mark in marks if mark.begins]
+    signs = [mark.at for mark in marks if mark.state == "running"]
+    signs += [file.started_at for file in files if file.started_at is not None]
+    return min(begun or [*signs, *(one.first_at for one in identifiers)], default=None)
+
+
+def _ended_at(last: Mark | None, ends: Sequence[int]) -> int | None:
     """Return the stop that the vendor told; where it tells nothing of the task, the end of its last file."""
     if last is None:
-        return max(file_ends, default=None)
-    return None if last.kind == STARTED else last.at
+        return max(ends, default=None)
+    return None if last.state == "running" else last.at

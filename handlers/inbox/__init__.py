@@ -13,7 +13,7 @@ from handlers.events import Delivery
 from handlers.fields import storable
 from handlers.ids import new_id
 from handlers.keeping.deliveries import Accepted, Entry
-from handlers.reading import read
+from handlers.reading import is_all_segments, read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -99,14 +99,15 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
     # delivery, a further sighting of the same file.
     place = vendor.name if incoming.door == "http" else f"{vendor.name}:{incoming.door}"
     keys = tuple(f"{place}:{key}" for key in keys)
+    is_bulk = False
     try:
-        read(delivery, vendor, account)
+        is_bulk = is_all_segments(read(delivery, vendor, account))
     except UnreadableDelivery as exc:
         return Entry(delivery=delivery, keys=keys, state=tables.QUARANTINED, reason=storable(str(exc)))
     except Exception:  # noqa: BLE001 - whatever a vendor's reader meets
         # A bug in reading must not cost the delivery: processing meets it again, and says so.
         _log.exception("reading failed at the door", extra={"delivery": delivery.id})
-    return Entry(delivery=delivery, keys=keys)
+    return Entry(delivery=delivery, keys=keys, is_bulk=is_bulk)
 
 
 def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str, str]:

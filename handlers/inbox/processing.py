@@ -1,6 +1,7 @@
 """How kept deliveries become catalogue rows: in batches, each its own transaction, apart from the keeping.
 
-1. Look at the oldest kept deliveries, no more than fit into memory, and write down that they are in hand.
+1. Look at the oldest kept deliveries, no more than fit into memory, and write down that they are in hand. Deliveries
+   of nothing but segments come after the others, and few at once, so that thousands of them delay nothing else.
 2. Load and read them; what can't be read is quarantined with the reason.
 3. Fold the events, except of families that another process has locked, and mark the deliveries processed, in one
    transaction. On SQLite, where keeping waits for whoever writes, the folding is worked out before that transaction,
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from handlers import catalogue, meters, tables
@@ -27,13 +28,13 @@ from handlers.fields import storable
 from handlers.inbox.hands import MOST_TRIES, Hand
 from handlers.keeping.deliveries import to_delivery
 from handlers.meters import Meters
-from handlers.reading import meaning
+from handlers.reading import is_all_segments, meaning
 from handlers.rows import fetch, update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, TextClause
 
     from handlers.database import Database
     from handlers.events import Delivery, Event
@@ -46,8 +47,11 @@ _log = logging.getLogger(__name__)
 _MOST = 256
 #: most bytes of their bodies, except that one delivery is always taken
 MOST_BYTES = 8 * 1024 * 1024
-#: most of them in one transaction; on SQLite few, because keeping waits meanwhile
+#: most deliveries of nothing but segments in hand: what arrives meanwhile waits for them
+_MOST_BULK = 64
+#: most of them, and bytes of their bodies, in one transaction; on SQLite few, because keeping waits meanwhile
 _AT_ONCE_ON_SQLITE = 32
+_BYTES_AT_ONCE_ON_SQLITE = 32 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ class _Waiting:
     vendor: str
     account: str
     tries: int
+    size: int
 
     def condemned(self, reason: str) -> _Judged:
         return _Judged(id=self.id, vendor=self.vendor, account=self.account, reason=reason)
@@ -108,9 +113,10 @@ class Processor:
         self._vendors = vendors
         self._clock = clock
         self._at_once = _AT_ONCE_ON_SQLITE if database.is_sqlite else _MOST
-        #: where the next look starts: past what other processes have locked, if that was all there was
-        self._after = ""
-        self._is_more = False
+        self._bytes_at_once = _BYTES_AT_ONCE_ON_SQLITE if database.is_sqlite else MOST_BYTES
+        #: where the next look starts, for segments alone and for the others: past what other processes have locked, if
+        #: that was all there was
+        self._after = {False: "", True: ""}
         self.hand = Hand(database)
         self.meters = Meters()
 
@@ -121,31 +127,42 @@ class Processor:
         answer, or is not fit for work; nothing is lost by that.
         """
         with _nobody_condemned():
-            waiting = self._look()
+            waiting, further = self._look()
             suspects = [one for one in waiting if one.tries]
             done = self._each_alone(suspects) if suspects else 0
             # A suspect that has to wait for its family keeps nobody else waiting.
             done = done or self._together([one for one in waiting if not one.tries])
-        self._after = waiting[-1].id if self._is_more and not done else ""
+        self._after = {False: "", True: ""} if done else {False: "", True: ""} | further
         return done
 
-    def _look(self) -> list[_Waiting]:
-        """Return the oldest kept deliveries, leaving out what another worker is settling."""
+    def _look(self) -> tuple[list[_Waiting], dict[bool, str]]:
+        """Return the oldest kept deliveries, and where a further look would go on if there are more of them."""
+        waiting: list[_Waiting] = []
+        further = {}
+        for is_bulk, most in ((False, _MOST), (True, _MOST_BULK)):
+            some, is_more = self._look_at(is_bulk=is_bulk, most=most) if len(waiting) < _MOST else ([], False)
+            waiting += some
+            if is_more:
+                further[is_bulk] = some[-1].id
+        return waiting, further
+
+    def _look_at(self, *, is_bulk: bool, most: int) -> tuple[list[_Waiting], bool]:
+        """Return the oldest of one sort, leaving out what another worker is settling; tell whether there are more."""
         deliveries, inbox = tables.deliveries, tables.inbox
         names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries)
         query = (
             select(*names, func.length(deliveries.c.body).label("size"))
             .join_from(inbox, deliveries, deliveries.c.id == inbox.c.delivery)
-            .where(inbox.c.state == tables.KEPT, inbox.c.delivery > self._after)
+            .where(inbox.c.state == tables.KEPT, _sort(is_bulk=is_bulk), inbox.c.delivery > self._after[is_bulk])
             .order_by(inbox.c.delivery)
-            .limit(_MOST)
+            .limit(most)
             .with_for_update(skip_locked=True, of=inbox)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
         some = fitting(rows)
-        self._is_more = len(rows) == _MOST or len(some) < len(rows)
-        return [_Waiting(**{column.name: row[column.name] for column in names}) for row in some]
+        is_more = len(rows) == most or len(some) < len(rows)
+        return [_Waiting(**row) for row in some], is_more
 
     def _load(self, ids: Collection[str]) -> list[Delivery]:
         query = select(tables.deliveries).where(tables.deliveries.c.id.in_(ids)).order_by(tables.deliveries.c.id)
@@ -155,10 +172,9 @@ class Processor:
     def _together(self, waiting: Sequence[_Waiting]) -> int:
         is_held = False
         done = 0
-        for start in range(0, len(waiting), self._at_once):
+        for start, some in self._portions(waiting):
             if not is_held:
                 self.hand.take([one.id for one in waiting[start:]], now=self._clock())
-            some = waiting[start : start + self._at_once]
             try:
                 done += self._settle([self._judge(delivery) for delivery in self._load([one.id for one in some])])
                 is_held = True
@@ -169,6 +185,17 @@ class Processor:
                 done += self._each_alone(some)
                 is_held = False
         return done
+
+    def _portions(self, waiting: Sequence[_Waiting]) -> Iterator[tuple[int, Sequence[_Waiting]]]:
+        """Yield what goes into one transaction each, and where it begins."""
+        start = size = 0
+        for place, one in enumerate(waiting):
+            if place > start and (place - start == self._at_once or size + one.size > self._bytes_at_once):
+                yield start, waiting[start:place]
+                start, size = place, 0
+            size += one.size
+        if waiting:
+            yield start, waiting[start:]
 
     def _each_alone(self, waiting: Sequence[_Waiting]) -> int:
         done = 0
@@ -274,6 +301,11 @@ def _another_was_first(exc: IntegrityError) -> bool:
     return code in {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 
 
+def _sort(*, is_bulk: bool) -> TextClause:
+    """Return the condition in the words of the index that serves it: SQLite takes no others for the same."""
+    return text("inbox.is_bulk" if is_bulk else "NOT inbox.is_bulk")
+
+
 def _told(judged: Sequence[_Judged]) -> list[catalogue.Told]:
     return [
         catalogue.Told(delivery=one.delivery, position=position, event=event)
@@ -304,7 +336,8 @@ def _mark(connection: Connection, judged: Sequence[_Judged], now: int) -> None:
             "state": tables.PROCESSED if one.reason is None else tables.QUARANTINED,
             "reason": one.reason,
             "processed_at": now,
+            "is_bulk": is_all_segments(one.events),
         }
         for one in judged
     ]
-    update(connection, tables.inbox, ("state", "reason", "processed_at"), rows, key="delivery")
+    update(connection, tables.inbox, ("state", "reason", "processed_at", "is_bulk"), rows, key="delivery")

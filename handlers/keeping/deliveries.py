@@ -34,6 +34,8 @@ class Entry:
     #: kept, or quarantined where it is plain at the door that it can't be read
     state: str = tables.KEPT
     reason: str | None = None
+    #: it tells of nothing but segments: whatever else waits is processed first
+    is_bulk: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ def _accepted(entry: Entry, first: str) -> Accepted:
 
 _SEEN = ("seen", ("account", "seen_key", "delivery"))
 _DELIVERIES = ("deliveries", ("id", "account", "vendor", "door", "received_at", "headers", "body", "seen_key"))
-_INBOX = ("inbox", ("delivery", "state", "reason"))
+_INBOX = ("inbox", ("delivery", "state", "reason", "is_bulk"))
 #: rows of one statement: SQLite's oldest limit is 999 values
 _ROWS = 100
 
@@ -82,7 +84,8 @@ def _keep_on_sqlite(connection: Connection, entries: Sequence[Entry]) -> set[str
     cursor = connection.connection.cursor()
     fresh = _note_on_sqlite(cursor, entries)
     _insert_on_sqlite(cursor, _DELIVERIES, [tuple(_delivery_row(entry).values()) for entry in fresh])
-    _insert_on_sqlite(cursor, _INBOX, [(entry.delivery.id, entry.state, entry.reason) for entry in fresh])
+    boxed = [(entry.delivery.id, entry.state, entry.reason, entry.is_bulk) for entry in fresh]
+    _insert_on_sqlite(cursor, _INBOX, boxed)
     return {entry.delivery.id for entry in fresh}
 
 
@@ -138,7 +141,7 @@ _KEEP = text("""
 WITH arrived AS (
     SELECT * FROM json_to_recordset(:arrived) AS a (
         id text, account text, vendor text, door text, received_at bigint, seen_key text, headers text, body text,
-        state text, reason text, keys int)
+        state text, reason text, is_bulk boolean, keys int)
 ), fresh AS (
     INSERT INTO seen (account, seen_key, delivery)
     SELECT account, seen_key, delivery
@@ -152,7 +155,7 @@ WITH arrived AS (
     INSERT INTO deliveries (id, account, vendor, door, received_at, seen_key, headers, body)
     SELECT id, account, vendor, door, received_at, seen_key, decode(headers, 'base64'), decode(body, 'base64') FROM new
 ), boxed AS (
-    INSERT INTO inbox (delivery, state, reason) SELECT id, state, reason FROM new
+    INSERT INTO inbox (delivery, state, reason, is_bulk) SELECT id, state, reason, is_bulk FROM new
 )
 SELECT id FROM new
 """)
@@ -167,6 +170,7 @@ def _keep_on_postgres(connection: Connection, entries: Sequence[Entry]) -> set[s
             "body": base64.b64encode(entry.delivery.body).decode(),
             "state": entry.state,
             "reason": entry.reason,
+            "is_bulk": entry.is_bulk,
             "keys": len(entry.keys),
         }
         for entry in entries

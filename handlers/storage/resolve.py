@@ -39,6 +39,12 @@ def resolve(
     return recording
 
 
+def region_of(bucket: str | None, storages: Sequence[Storage]) -> str | None:
+    """Return the region of the bucket where the settings know one bucket of this name."""
+    regions = {storage.region for storage in storages if storage.bucket == bucket}
+    return regions.pop() if len(regions) == 1 else None
+
+
 def _with_region(recording: Recording, storages: Sequence[Storage]) -> Recording:
     if recording.region is not None:
         return recording
