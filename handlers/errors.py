@@ -14,6 +14,7 @@ ReelhookError
 ├── NotReleasable            a refusal that can't be released, and why
 ├── DatabaseAway             the database did not answer in time; another try may succeed
 ├── StoreUnavailable         neither database nor spool could be written: 503
+├── QueueAway                a queue gave no answer, or refuses us: another try may succeed
 └── WrongRequest             a question that can't be answered as put, with every wrong field
 """
 
@@ -109,6 +110,15 @@ class DatabaseAway(ReelhookError):
 
 class StoreUnavailable(ReelhookError):
     """Neither the database nor the spool could be written."""
+
+
+class QueueAway(ReelhookError):
+    """The queue did not answer, or it refuses us."""
+
+    def __init__(self, message: str, *, does: str | None = None) -> None:
+        """Carry what came, and what to change where waiting alone won't mend it."""
+        self.does = does
+        super().__init__(message if does is None else f"{message}; {does}")
 
 
 class WrongRequest(ReelhookError):

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from handlers.database import KEEP_PATIENCE, LOCK_PATIENCE, refuses_row
+from handlers.database import KEEP_PATIENCE, refuses_row
 from handlers.errors import DatabaseAway, StoreUnavailable
 from handlers.keeping.deliveries import Accepted, Entry, keep
+from handlers.keeping.direct import MOST_ON_SERVER, MOST_ON_SQLITE, write_through
 from handlers.keeping.group_commit import GroupCommit
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: most deliveries in one transaction: on SQLite few, so that the write lock is held for about 3 ms
-_MOST_ON_SQLITE = 32
-_MOST_ON_SERVER = 64
 #: seconds between two looks at the database and the spool
 _LOOK = 0.25
 #: most deliveries that one transaction moves from the spool, and seconds that it may take
@@ -50,7 +48,7 @@ class Keeper:
         self._database = database
         self._spool = spool
         self._connection: Connection | None = None
-        most = _MOST_ON_SQLITE if database.is_sqlite else _MOST_ON_SERVER
+        most = MOST_ON_SQLITE if database.is_sqlite else MOST_ON_SERVER
         self._group: GroupCommit[Entry, Accepted] = GroupCommit(self._flush, most=most)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -83,7 +81,9 @@ class Keeper:
             return self._put_aside(entries, None)
         began = time.monotonic()
         try:
-            results: list[Accepted | Exception] = list(self._write(connection, entries))
+            results: list[Accepted | Exception] = list(
+                write_through(self._database, connection, entries, KEEP_PATIENCE)
+            )
         except DatabaseAway as exc:
             self._leave(f"the database is away: {exc}")
             return self._put_aside(entries, None)
@@ -108,19 +108,6 @@ class Keeper:
             return self._put_aside(entries, problem)
         middle = len(entries) // 2
         return self._flush(entries[:middle]) + self._flush(entries[middle:])
-
-    def _write(self, connection: Connection, entries: Sequence[Entry]) -> list[Accepted]:
-        try:
-            if self._database.is_sqlite:
-                with self._database.written_by(connection, KEEP_PATIENCE, LOCK_PATIENCE):
-                    return keep(self._database, connection, entries)
-            with self._database.answering(connection, KEEP_PATIENCE):
-                return keep(self._database, connection, entries)
-        except DBAPIError as exc:
-            if refuses_row(exc):
-                raise
-            # Whatever else is wrong, tables that are still missing included, is not the delivery's fault: it waits.
-            raise DatabaseAway(str(exc.orig).strip()) from exc
 
     def _put_aside(self, entries: Sequence[Entry], problem: str | None) -> list[Accepted | Exception]:
         unavailable = StoreUnavailable(
