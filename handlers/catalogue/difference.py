@@ -111,10 +111,12 @@ class Difference:
         if family.marks != family.stored_marks:
             self._marks += [name | _mark_row(mark) for mark in family.marks - family.stored_marks]
             self._dropped_marks += [name | _mark_key(mark) for mark in family.stored_marks - family.marks]
-        if family.slices.identifiers:
+        if family.slices.identifiers != family.slices.stored_identifiers or family.slices.rows:
             self._hear(family.slices, name)
 
     def _hear(self, slices: Slices, name: Row) -> None:
+        gone = slices.stored_identifiers.keys() - slices.identifiers.keys()
+        self._dropped_identifiers += [name | {"identifier": one} for one in gone]
         for known in slices.identifiers.values():
             before = slices.stored_identifiers.get(known.name)
             if known == before:

@@ -12,7 +12,7 @@ a run, which makes no silence: a run begins where an identifier is first heard a
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from handlers.catalogue.merge import covered_ms
@@ -94,6 +94,10 @@ class Identifier:
     first_at: int
     last_at: int
     segment_count: int
+
+    def belonging_to(self, task: str | None) -> Identifier:
+        """Return the same with its slices belonging to this task."""
+        return replace(self, task=task)
 
 
 def run_of(starts: Sequence[int], time: int) -> int:

@@ -14,7 +14,7 @@ from handlers.catalogue.runs import Identifier
 from handlers.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from handlers.events import Delivery, Event, Segment
 
@@ -91,39 +91,60 @@ class Slices:
     def put(self, told: Slice, *, afresh: bool = False) -> bool:
         """Fold a slice in; tell whether it was not known.
 
-        `afresh` lets the word of an event stand that is told again, whatever it said before.
+        An event that is told again and says something else now takes the place of what it said before; `afresh` lets it
+        do so in any case, for the settings may add something else.
         """
         known = self.rows.get(told.name)
         row = told.row()
         if known is not None:
-            is_again = (known["delivery"], known["position"]) == (told.delivery, told.position)
+            is_same = (known["delivery"], known["position"]) == (told.delivery, told.position)
+            is_again = is_same and (afresh or known["fingerprint"] != told.fingerprint)
             is_newer = told.stamp > (known["at"], known["fingerprint"], known["position"], known["delivery"])
-            earliest = min(known["first_seen_at"], told.received_at)
-            row = (row if is_newer or (is_again and afresh) else known) | {"first_seen_at": earliest}
-            row |= {"id": known["id"], "task": known["task"], "account": min(known["account"], told.account)}
+            row = row if is_newer or is_again else dict(known)
+            row |= {
+                "id": known["id"],
+                "task": known["task"],
+                "account": min(known["account"], told.account),
+                "first_seen_at": min(known["first_seen_at"], told.received_at),
+            }
         self.rows[told.name] = row if known is not None else row | {"id": new_id("seg"), "task": None}
-        self._hear(told, is_new=known is None)
+        self.hear(told, is_new=known is None)
         return known is None
 
     def move(self, identifiers: Iterable[Identifier], task: str) -> None:
         """Let the slices of these identifiers belong to this task."""
         for one in identifiers:
             if one.task != task:
-                self.identifiers[one.name] = replace(one, task=task)
+                self.identifiers[one.name] = one.belonging_to(task)
         names = {one.name for one in identifiers}
         for (identifier, _), row in self.rows.items():
             if identifier in names:
                 row["task"] = task
 
-    def _hear(self, told: Slice, *, is_new: bool) -> None:
+    def hear(self, told: Slice, *, is_new: bool) -> None:
+        """Let the slice's identifier span it, and count it if it is new."""
         name, _ = told.name
-        first, last = told.span
+        self._span(name, told.account, told.business_id, told.span, is_new=is_new)
+
+    def hear_stored(self, row: Mapping[str, Any]) -> None:
+        """Let the identifier of a stored slice span it, and count it."""
+        start = row["at"] if row["started_at"] is None else row["started_at"]
+        span = (start, start + (row["duration_ms"] or 0))
+        self._span(row["identifier"], row["account"], row["business_id"], span, is_new=True)
+
+    def count(self, identifier: str) -> None:
+        """Count a slice of an identifier that spans it already."""
+        known = self.identifiers[identifier]
+        self.identifiers[identifier] = replace(known, segment_count=known.segment_count + 1)
+
+    def _span(self, name: str, account: str, business_id: str | None, span: tuple[int, int], *, is_new: bool) -> None:
+        first, last = span
         known = self.identifiers.get(name)
         self.identifiers[name] = Identifier(
             name=name,
             task=known.task if known else None,
-            account=min(known.account, told.account) if known else told.account,
-            business_id=_least(known.business_id if known else None, told.business_id),
+            account=min(known.account, account) if known else account,
+            business_id=_least(known.business_id if known else None, business_id),
             first_at=min(known.first_at, first) if known else first,
             last_at=max(known.last_at, last) if known else last,
             segment_count=(known.segment_count if known else 0) + is_new,

@@ -2,7 +2,8 @@
 
 1. Read every processed delivery, and note in a scratch file which families it speaks of.
 2. Family by family, under the family's lock: load what is stored, drop what those deliveries had said, put in what
-   they say now, and write only what differs. Ids stay, because rows are found by their natural keys.
+   they say now, and write only what differs. Ids stay, because rows are found by their natural keys. A family of
+   segments may be large: it is told page by page, and swept of what nothing tells of any more.
 
 What is told by deliveries that are no longer kept, that are quarantined or can't be read now, or that were settled
 after the first step, stays as it is.
@@ -11,11 +12,9 @@ Rules don't fire. It can be ended at any moment and started again.
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import tempfile
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +23,10 @@ from sqlalchemy import func, select
 from handlers import catalogue, tables
 from handlers.clock import now_ms
 from handlers.errors import UnreadableDelivery
-from handlers.events import TaskKey
 from handlers.keeping.deliveries import to_delivery
 from handlers.reading import meaning
+from handlers.rebuild.scratch import Scratch
+from handlers.rebuild.segments import SegmentFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from handlers.catalogue.families import Family
     from handlers.database import Database
+    from handlers.events import TaskKey
     from handlers.settings import Settings
     from handlers.vendor import Vendor
 
@@ -77,19 +78,20 @@ class Rebuild:
 
     def run(self) -> Rebuilt:
         """Rebuild everything; raise DatabaseAway if the database goes away meanwhile."""
-        with tempfile.TemporaryDirectory(prefix="reelhook-") as folder, closing(_Scratch(Path(folder))) as scratch:
+        with tempfile.TemporaryDirectory(prefix="reelhook-") as folder, closing(Scratch(Path(folder))) as scratch:
             unreadable = self._sort(scratch)
             self._add_stored_families(scratch)
             deliveries, families = scratch.counts()
             changed = done = 0
             for keys in scratch.families(_FAMILIES):
-                changed += self._rebuild(scratch, keys)
+                changed += self._rebuild(scratch, [key for key in keys if key.type != "segment"])
+                changed += sum(self._rebuild_segments(scratch, key) for key in keys if key.type == "segment")
                 done += len(keys)
                 self._progress(families + done, 2 * families)
         deliveries += self._quarantined()
         return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=changed)
 
-    def _sort(self, scratch: _Scratch) -> int:
+    def _sort(self, scratch: Scratch) -> int:
         """Note the families of every processed delivery; return how many can't be read now."""
         with self._database.read() as connection:
             total = connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one()
@@ -135,7 +137,7 @@ class Rebuild:
             yield page
             last = page[-1]["id"]
 
-    def _add_stored_families(self, scratch: _Scratch) -> None:
+    def _add_stored_families(self, scratch: Scratch) -> None:
         tasks = tables.tasks
         last = ""
         while True:
@@ -148,9 +150,9 @@ class Rebuild:
                 scratch.add_family(catalogue.key_of(row))
             last = page[-1]["id"]
 
-    def _rebuild(self, scratch: _Scratch, keys: Sequence[TaskKey]) -> int:
+    def _rebuild(self, scratch: Scratch, keys: Sequence[TaskKey]) -> int:
         """Rebuild some families in one transaction; return how many rows differ."""
-        told = self._told(scratch, keys)
+        told = [one for page in self._told(scratch, keys) for one in page]
         with self._database.write() as connection:
             catalogue.lock(connection, keys)
             families = catalogue.load(connection, dict.fromkeys(keys))
@@ -165,28 +167,31 @@ class Rebuild:
             changed = catalogue.write(connection, families.values(), now=now_ms())
             return changed + catalogue.correct_events(connection, told, families)
 
-    def _told(self, scratch: _Scratch, keys: Sequence[TaskKey]) -> list[catalogue.Told]:
-        """Read the deliveries of these families again; they are immutable, so no lock is needed."""
+    def _rebuild_segments(self, scratch: Scratch, key: TaskKey) -> int:
+        """Rebuild a family of segments, in a transaction for each page of deliveries; return how many rows differ."""
+        family = SegmentFamily(self._database, scratch, key, afresh=self._resolve)
+        changed = sum(family.tell(told) for told in self._told(scratch, [key]))
+        return changed + family.sweep()
+
+    def _told(self, scratch: Scratch, keys: Sequence[TaskKey]) -> Iterator[list[catalogue.Told]]:
+        """Read the deliveries of these families again, in pages; they are immutable, so no lock is needed."""
         wanted = set(keys)
-        told = []
         for ids in scratch.deliveries(keys):
             with self._database.read() as connection:
                 deliveries = [to_delivery(row) for row in _by_id(connection, ids)]
-            for delivery in deliveries:
-                events = enumerate(meaning(delivery, self._settings, self._vendors))
-                told += [
-                    catalogue.Told(delivery=delivery, position=position, event=event)
-                    for position, event in events
-                    if event.task in wanted and event.kind != "unknown"
-                ]
-        return told
+            yield [
+                catalogue.Told(delivery=delivery, position=position, event=event)
+                for delivery in deliveries
+                for position, event in enumerate(meaning(delivery, self._settings, self._vendors))
+                if event.task in wanted and event.kind != "unknown"
+            ]
 
 
 def _by_id(connection: Connection, ids: Sequence[str]) -> Sequence[RowMapping]:
     return connection.execute(select(tables.deliveries).where(tables.deliveries.c.id.in_(ids))).mappings().all()
 
 
-def _forget(family: Family, scratch: _Scratch) -> None:
+def _forget(family: Family, scratch: Scratch) -> None:
     """Drop what the deliveries that are read again had said."""
     for file in family.files.values():
         known = {sighting.delivery for sighting in file.sightings.values()}
@@ -194,63 +199,6 @@ def _forget(family: Family, scratch: _Scratch) -> None:
         file.sightings = {place: told for place, told in file.sightings.items() if told.delivery not in again}
     again = scratch.noted({mark.delivery for mark in family.marks})
     family.marks = {mark for mark in family.marks if mark.delivery not in again}
-
-
-class _Scratch:
-    """Which delivery speaks of which families, on disk: a history does not fit into memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = sqlite3.connect(folder / "scratch.db")
-        self._file.execute("PRAGMA journal_mode=OFF")
-        self._file.execute("PRAGMA synchronous=OFF")
-        self._file.execute("CREATE TABLE noted (delivery TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._file.execute("CREATE TABLE families (family TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._file.execute(
-            "CREATE TABLE speaks (family TEXT, delivery TEXT, PRIMARY KEY (family, delivery)) WITHOUT ROWID"
-        )
-
-    def note(self, delivery: str, families: set[TaskKey]) -> None:
-        self._file.execute("INSERT OR IGNORE INTO noted VALUES (?)", (delivery,))
-        for key in families:
-            self.add_family(key)
-            self._file.execute("INSERT OR IGNORE INTO speaks VALUES (?, ?)", (_name(key), delivery))
-
-    def add_family(self, key: TaskKey) -> None:
-        self._file.execute("INSERT OR IGNORE INTO families VALUES (?)", (_name(key),))
-
-    def commit(self) -> None:
-        self._file.commit()
-
-    def counts(self) -> tuple[int, int]:
-        deliveries = self._file.execute("SELECT count(*) FROM noted").fetchone()[0]
-        return deliveries, self._file.execute("SELECT count(*) FROM families").fetchone()[0]
-
-    def families(self, most: int) -> Iterator[list[TaskKey]]:
-        last = ""
-        query = "SELECT family FROM families WHERE family > ? ORDER BY family LIMIT ?"
-        while names := [row[0] for row in self._file.execute(query, (last, most))]:
-            yield sorted(TaskKey(**json.loads(name)) for name in names)
-            last = names[-1]
-
-    def deliveries(self, keys: Sequence[TaskKey]) -> Iterator[list[str]]:
-        """Yield the ids of the deliveries that speak of any of the families, each once, in pages."""
-        marks = ", ".join("?" for _ in keys)
-        query = f"SELECT DISTINCT delivery FROM speaks WHERE family IN ({marks}) ORDER BY delivery"  # noqa: S608 - marks only
-        ids = [row[0] for row in self._file.execute(query, [_name(key) for key in keys])]
-        for start in range(0, len(ids), _PAGE):
-            yield ids[start : start + _PAGE]
-
-    def noted(self, deliveries: set[str]) -> set[str]:
-        """Return those of the deliveries that are read again."""
-        query = "SELECT 1 FROM noted WHERE delivery = ?"
-        return {one for one in deliveries if self._file.execute(query, (one,)).fetchone()}
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _name(key: TaskKey) -> str:
-    return json.dumps(asdict(key))
 
 
 def rebuild(
