@@ -1,0 +1,8 @@
+"""An MNS (Alibaba Simple Message Queue, API 2015-06-06) server that behaves, and misbehaves, as the vendor's does."""
+
+from standin.mns.attributes import Attributes
+from standin.mns.faults import KINDS, Fault, Faults
+from standin.mns.queue import Peeked, Queue
+from standin.mns.standin import MnsStandin
+
+__all__ = ["KINDS", "Attributes", "Fault", "Faults", "MnsStandin", "Peeked", "Queue"]
