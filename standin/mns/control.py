@@ -38,13 +38,21 @@ def _answer(owner: MnsStandin, request: Request, path: str, query: Mapping[str, 
         case "GET", "messages":
             answer = {"messages": [dataclasses.asdict(one) for one in owner.messages(_queue(query))]}
         case "POST", "messages":
-            status, answer = 201, {"message_id": owner.send(_queue(query), request.body.decode())}
+            status, answer = 201, {"message_ids": owner.send_all(_queue(query), _bodies(request))}
         case "GET", "counters":
             answer = owner.counters()
         case _:
             known = "/-/faults, /-/messages, /-/counters"
             status, answer = 404, {"error": f"{request.method} /-/{path} is not known; known are {known}"}
     return status, answer
+
+
+def _bodies(request: Request) -> list[str]:
+    """Read one message per line from NDJSON, else the whole as one message."""
+    text = request.body.decode()
+    if request.headers.get("content-type", "").startswith("application/x-ndjson"):
+        return [line for line in text.splitlines() if line]
+    return [text]
 
 
 def _added(owner: MnsStandin, values: object) -> Any:  # noqa: ANN401 - a Fault

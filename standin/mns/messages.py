@@ -44,7 +44,7 @@ def batch_send(service: Service, call: Call) -> Reply:
     elements = wire.parse(call.request.body).inside
     in_range("The number of messages", len(elements), 1, _MAX_BATCH)
     read = [_draft_or_error(element, queue.attributes.maximum_message_size) for element in elements]
-    size = sum(len(draft.body.encode()) for draft in read if isinstance(draft, Draft))
+    size = sum(len(element.texts().get("MessageBody", "").encode()) for element in elements)
     in_range("The size of the batch in bytes", size, 0, _MAX_BATCH_BYTES)
     if fault := call.strike("partial_send"):
         failed: list[Draft | MnsError] = [MnsError("InternalError", "Refused on purpose.")] * min(

@@ -187,7 +187,7 @@ class Queue:
         *,
         wait_seconds: float = 0,
         shorten: Callable[[int], int] | None = None,
-        there: Callable[[], bool] | None = None,
+        there: Callable[[], bool] = lambda: True,
     ) -> list[Received]:
         """Hand out up to `count` messages, highest priority first, then oldest; wait for the first of them.
 
@@ -209,10 +209,11 @@ class Queue:
                 if self._ready:
                     return self._take(count, now, shorten)
                 left = until - time.monotonic() if until else 0.0
-                if left <= 0:
+                if left <= 0 or not there():
                     return []
                 self._wait(left, now)
-                if there is not None and not there():
+                if not there():
+                    # The call that woke this one was meant for whoever can take the message.
                     self._changed.notify()
                     return []
 

@@ -56,9 +56,10 @@ class Server:
         self._accepting.join()
         with self._lock:
             open_ = dict(self._connections)
-        for connection in open_:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            for connection in open_:
+                with suppress(OSError):
+                    # Not the TLS farewell: another thread may be reading.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self._owner.service.wake()
         for thread in open_.values():
             thread.join()
@@ -75,19 +76,31 @@ class Server:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        stream = connection
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
-            _Connection(self._owner, stream, self._stopping).run()
+            if self._tls is not None:
+                connection = self._encrypted(connection, self._tls)
+            _Connection(self._owner, connection, self._stopping).run()
         except OSError:
             pass  # the caller went away, or we stop
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
-            with suppress(OSError):
-                stream.close()
             connection.close()
+
+    def _encrypted(self, connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """Wrap the connection; it is the wrapping that a stop has to close from now on, the handshake included."""
+        with self._lock:
+            wrapped = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            self._connections[wrapped] = self._connections.pop(connection)
+        try:
+            wrapped.do_handshake()
+        except OSError:
+            with self._lock:
+                self._connections.pop(wrapped, None)
+            wrapped.close()
+            raise
+        return wrapped
 
 
 class _Hangup(Exception):

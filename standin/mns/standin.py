@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -23,9 +24,20 @@ if TYPE_CHECKING:
     from standin.mns.call import Reply
     from standin.mns.queue import Peeked, Queue
 
+#: what XML 1.0 can't carry, so that no client could have sent it
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _sendable(body: str) -> str:
+    if not body:
+        raise ValueError("the body is empty, which the service refuses")
+    if found := _NO_XML.search(body):
+        raise ValueError(f"the body holds {found[0]!r}, which XML can't carry")
+    return body
 
 
 class MnsStandin:
@@ -111,12 +123,14 @@ class MnsStandin:
 
     def send(self, queue: str, body: str, *, delay_seconds: int | None = None, priority: int = DEFAULT_PRIORITY) -> str:
         """Enqueue a body as it stands on the wire (encode it if it is to be base64); return its message id."""
-        draft = Draft(body=body, delay_seconds=delay_seconds, priority=priority)
+        draft = Draft(body=_sendable(body), delay_seconds=delay_seconds, priority=priority)
         return self.service.queue(queue).send([draft])[0].message_id
 
     def send_all(self, queue: str, bodies: Sequence[str]) -> list[str]:
         """Enqueue many bodies; return their message ids."""
-        return [one.message_id for one in self.service.queue(queue).send([Draft(body=body) for body in bodies])]
+        return [
+            one.message_id for one in self.service.queue(queue).send([Draft(body=_sendable(one)) for one in bodies])
+        ]
 
     def messages(self, queue: str) -> list[Peeked]:
         """Return every message that is neither deleted nor expired, with its state."""
