@@ -1,0 +1,147 @@
+"""Whether a catalogue holds what it must: asked through the API, compared with the expectation, told as differences."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from standin.callbacks.errors import NotAnswered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from standin.callbacks.expected import Expectation, Facts, FileName, RunName
+    from standin.callbacks.sending import HttpSender
+
+_TIMES = frozenset({"started_at", "ended_at"})
+#: rows of one page of the API
+_PAGE = 500
+#: seconds between two looks, and for how long differences must last, with nothing left to process, to be believed
+_PAUSE = 0.3
+_LASTING = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What the API answers of some applications."""
+
+    runs: Mapping[RunName, Facts]
+    files: Mapping[FileName, Facts]
+    #: object keys
+    slices: Sequence[str]
+
+
+class Api:
+    """Reelhook's API, read with its bearer token."""
+
+    def __init__(self, sender: HttpSender, token: str) -> None:
+        """Take an open connection to Reelhook."""
+        self._sender = sender
+        self._headers = {"authorization": f"Bearer {token}"}
+
+    def items(self, noun: str, app_ids: Sequence[str]) -> Iterator[Facts]:
+        """Yield every item of these applications, page by page. Raises NotAnswered for anything but 200."""
+        asked = [("limit", str(_PAGE)), *(("app_id", app_id) for app_id in app_ids)]
+        cursor: str | None = None
+        while True:
+            page = self._ask(f"/api/v1/{noun}?{urlencode(asked + ([('cursor', cursor)] if cursor else []))}")
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def is_drained(self) -> bool:
+        """Tell whether nothing that was kept waits to be processed."""
+        return not self._ask("/api/v1/deliveries?state=kept&limit=1")["items"]
+
+    def catalogue(self, app_ids: Sequence[str], *, with_slices: bool = True) -> Catalogue:
+        """Return all that is known of these applications."""
+        tasks = {task["id"]: task for task in self.items("tasks", app_ids)}
+        files: dict[FileName, Facts] = {}
+        for recording in self.items("recordings", app_ids):
+            if recording["task"] in tasks:  # else it came between the two lists: the next look has both
+                name = (*run_name(tasks[recording["task"]]), recording["key"] or recording["vid"])
+                files[name] = _plain(recording)
+        slices = [one["key"] for one in self.items("segments", app_ids)] if with_slices else []
+        return Catalogue(
+            runs={run_name(task): _plain(task) for task in tasks.values()}, files=files, slices=sorted(slices)
+        )
+
+    def _ask(self, target: str) -> Any:  # noqa: ANN401 - any JSON value
+        answer = self._sender.get(target, self._headers)
+        if answer.status == 401:
+            raise NotAnswered("the API does not take the token: give --api-token as `reelhook accounts` shows it")
+        if not answer.is_success:
+            raise NotAnswered(f"the API answers {answer.status} to {target}: {answer.body[:300]}")
+        return json.loads(answer.body)
+
+
+def run_name(task: Mapping[str, Any]) -> RunName:
+    """Return the name of the run that an item of the API's tasks is about."""
+    return (task["vendor"], task["type"], task["app_id"], task["room_id"], task["task_id"], task["run"])
+
+
+def _plain(item: Mapping[str, Any]) -> Facts:
+    told: Facts = {name: _milliseconds(value) if name in _TIMES else value for name, value in item.items()}
+    if "streams" in told:
+        told["streams"] = sorted((one["user_id"], one["source"]) for one in told["streams"])
+    return told
+
+
+def _milliseconds(text: Any) -> int | None:  # noqa: ANN401 - any JSON value
+    return None if text is None else round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def settle(api: Api, expectation: Expectation, app_ids: Sequence[str], *, patience: float) -> list[str]:
+    """Look until the catalogue is right; return the differences that last, or are there after `patience` seconds."""
+    until = time.monotonic() + patience
+    since = time.monotonic()
+    before: list[str] | None = None
+    while True:
+        is_drained = api.is_drained()
+        differences = compare(expectation, api.catalogue(app_ids, with_slices=bool(expectation.slices)))
+        now = time.monotonic()
+        if differences != before or not is_drained:
+            before, since = differences, now
+        if (not differences and is_drained) or now - since > _LASTING:
+            return differences
+        if now > until:
+            waits = [] if is_drained else ["deliveries still wait to be processed: is a worker running?"]
+            return differences + waits
+        time.sleep(_PAUSE)
+
+
+def compare(expectation: Expectation, catalogue: Catalogue) -> list[str]:
+    """Return what differs, one sentence each, sorted by task."""
+    lines = [*_rows("task", expectation.runs, catalogue.runs), *_rows("recording", expectation.files, catalogue.files)]
+    lines += _keys(expectation.slices, catalogue.slices)
+    return lines
+
+
+def _rows(noun: str, expected: Mapping[Any, Facts], there: Mapping[Any, Facts]) -> Iterable[str]:
+    for name in sorted({*expected, *there}, key=str):
+        shown = f"{noun} {show(name)}"
+        if name not in there:
+            yield f"{shown}: is missing"
+        elif name not in expected:
+            yield f"{shown}: must not be there"
+        else:
+            wrong = {fact: value for fact, value in expected[name].items() if there[name].get(fact) != value}
+            for fact, value in wrong.items():
+                yield f"{shown}: {fact} is {there[name].get(fact)!r}, expected {value!r}"
+
+
+def _keys(expected: Iterable[str], there: Sequence[str]) -> Iterable[str]:
+    yield from (f"segment {key}: is missing" for key in sorted(set(expected) - set(there)))
+    yield from (f"segment {key}: must not be there" for key in sorted(set(there) - set(expected)))
+    yield from (f"segment {key}: is there twice" for key in sorted({key for key in there if there.count(key) > 1}))
+
+
+def show(name: Sequence[str | int]) -> str:
+    """Return the name of a run or file, for people."""
+    vendor, kind, _, room, task, run, *file = name
+    return " ".join([f"{vendor} {kind} {room}/{task} run {run}", *map(str, file)])
