@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from handlers.tables import meters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -25,6 +25,21 @@ QUARANTINED = "quarantined"
 EVENTS = "events"
 DELAY = "delay"
 DELAY_SUM_MS = "delay_sum_ms"
+#: what pollers count, by the queue's name in the settings
+QUEUE_RECEIVED = "queue_received"
+QUEUE_KEPT = "queue_kept"
+QUEUE_REPEATS = "queue_repeats"
+QUEUE_QUARANTINED = "queue_quarantined"
+QUEUE_REFUSED = "queue_refused"
+QUEUE_SET_ASIDE = "queue_set_aside"
+QUEUE_DELETED = "queue_deleted"
+QUEUE_DELETE_FAILED = "queue_delete_failed"
+QUEUE_LET_GO = "queue_let_go"
+QUEUE_EMPTY = "queue_empty"
+#: what pollers note: 1 or 0, milliseconds UTC, milliseconds
+QUEUE_UP = "queue_up"
+QUEUE_RECEIVED_AT = "queue_received_at"
+QUEUE_OLDEST_MS = "queue_oldest_ms"
 _EVERY = 1.0
 
 
@@ -34,11 +49,16 @@ class Meters:
     def __init__(self) -> None:
         """Start with nothing counted."""
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._notes: dict[tuple[str, str], int] = {}
         self._flushed = time.monotonic()
 
     def add(self, name: str, label: str, value: int = 1) -> None:
         """Count something under a name and a label, such as `aliyun/lessons`."""
         self._counts[name, label] += value
+
+    def note(self, name: str, label: str, value: int) -> None:
+        """Set a figure that is no count: whoever of all processes says it last is believed."""
+        self._notes[name, label] = value
 
     def add_delay(self, milliseconds: int) -> None:
         """Count one delivery's time from ack to catalogue."""
@@ -49,20 +69,26 @@ class Meters:
 
     def flush(self, database: Database, *, at_once: bool = False) -> None:
         """Add the counts to the database's if a second has gone by; raise DatabaseAway and keep them otherwise."""
-        if not self._counts or (not at_once and time.monotonic() - self._flushed < _EVERY):
+        if not (self._counts or self._notes) or (not at_once and time.monotonic() - self._flushed < _EVERY):
             return
-        insert = sqlite.insert if database.is_sqlite else postgresql.insert
-        statement = insert(meters)
-        statement = statement.on_conflict_do_update(
-            index_elements=[meters.c.name, meters.c.label],
-            set_={"value": meters.c.value + statement.excluded.value},
-        )
-        counts = sorted(self._counts.items())
-        rows = [{"name": name, "label": label, "value": value} for (name, label), value in counts]
         with database.write() as connection:
-            connection.execute(statement, rows)
+            _merge(connection, self._counts, is_sum=True)
+            _merge(connection, self._notes, is_sum=False)
         self._counts.clear()
+        self._notes.clear()
         self._flushed = time.monotonic()
+
+
+def _merge(connection: Connection, figures: Mapping[tuple[str, str], int], *, is_sum: bool) -> None:
+    if not figures:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(meters)
+    new = meters.c.value + statement.excluded.value if is_sum else statement.excluded.value
+    statement = statement.on_conflict_do_update(index_elements=[meters.c.name, meters.c.label], set_={"value": new})
+    # Sorted: two processes that write the same rows take them in the same order, and can't deadlock.
+    rows = [{"name": name, "label": label, "value": value} for (name, label), value in sorted(figures.items())]
+    connection.execute(statement, rows)
 
 
 def totals(connection: Connection) -> Iterable[tuple[str, str, int]]:

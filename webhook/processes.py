@@ -40,7 +40,7 @@ _REST_WHILE_AWAY = 1.0
 
 
 def serve(host: str | None) -> int:
-    """Run web server and worker until SIGTERM or SIGINT; return the exit status.
+    """Run web server, worker and, where there are queues, a poller until SIGTERM or SIGINT; return the exit status.
 
     Raises SettingsError, DatabaseAway or ReelhookError before anything is started.
     """
@@ -51,10 +51,8 @@ def serve(host: str | None) -> int:
     settings = _begin(environ)
     _expect_free(host, settings.port)
     _prepare(settings)
-    if settings.queues:
-        log.warning(_not_polled(settings))
     click.echo("\n".join(start_lines(settings, host=host)))
-    return supervise(_children(host, environ))
+    return supervise(_children(host, environ, polls=bool(settings.queues)))
 
 
 def web(host: str | None, *, only: str | None) -> None:
@@ -93,14 +91,22 @@ def work() -> None:
 
 
 def poll() -> None:
-    """Wait until SIGTERM or SIGINT: this version fetches from no queue, and says so where one is configured."""
+    """Fetch from all queues until SIGTERM or SIGINT; where none is configured, say so and wait."""
     stop = _stop_signal()
     settings = _begin_alone()
-    if settings.queues:
-        log.warning(_not_polled(settings))
-    else:
+    if not settings.queues:
         log.info("no [queues.NAME] is configured: there is nothing to poll, waiting for SIGTERM")
-    stop.wait()
+        stop.wait()
+        return
+    from webhook.poller import Poller  # noqa: PLC0415 - its queues' SDKs are no other process's business
+
+    lines = sum(queue.threads for queue in settings.queues.values())
+    database = Database(settings.database_url, pool_size=lines + 4)
+    try:
+        _wait_for_tables(database, settings, stop)
+        Poller(database, settings, VENDORS).run(stop)
+    finally:
+        database.close()
 
 
 def _begin(environ: dict[str, str] | None = None) -> Settings:
@@ -118,11 +124,6 @@ def _begin_alone() -> Settings:
         click.echo("This first start made these secrets; `reelhook accounts` shows them again:\n")
         click.echo("\n".join(account_lines(settings)))
     return settings
-
-
-def _not_polled(settings: Settings) -> str:
-    names = ", ".join(f"queues.{name}" for name in settings.queues)
-    return f"{settings.config.name}: {names}: this version does not fetch from queues yet, a later one will"
 
 
 def _prepare(settings: Settings) -> None:
@@ -151,20 +152,21 @@ def _wait_for_tables(database: Database, settings: Settings, stop: threading.Eve
         try:
             _bring_up_to_date(database, settings)
         except DatabaseAway as exc:
-            log.warning("the database is away, the worker waits: %s", exc)
+            log.warning("the database is away, this process waits for it: %s", exc)
             stop.wait(_REST_WHILE_AWAY)
         else:
             return
 
 
-def _children(host: str, environ: dict[str, str]) -> Sequence[Child]:
+def _children(host: str, environ: dict[str, str], *, polls: bool) -> Sequence[Child]:
     changed = {name: value for name, value in environ.items() if os.environ.get(name) != value}
     # -P: a folder called webhook where the command is typed must not be taken for ours.
     program = [sys.executable, "-P", "-m", "webhook"]
-    return [
+    children = [
         Child(name="web", argv=[*program, "web", "--host", host], environment=changed),
         Child(name="worker", argv=[*program, "work"], environment=changed),
     ]
+    return [*children, Child(name="poller", argv=[*program, "poll"], environment=changed)] if polls else children
 
 
 def _default_host() -> str:

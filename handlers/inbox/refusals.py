@@ -95,6 +95,10 @@ class Refusals:
             except queue.Full:
                 _log.debug("too many refusals wait; this one is only counted")
 
+    def record_now(self, incoming: Incoming, refused: RefusedDelivery) -> None:
+        """Write a refusal before returning, whatever the rate; raise DatabaseAway where that can't be done."""
+        self._write([_Refused(incoming=incoming, reason=refused.reason, detail=str(refused))])
+
     def _has_room(self, place: tuple[str, str, str], size: int) -> bool:
         second = int(time.monotonic())
         if second != self._second:

@@ -44,14 +44,11 @@ class Message:
 class MessageQueue(Protocol):
     """One thread's own connection to a queue. Every method raises QueueAway when there is no good answer."""
 
-    #: messages that one receive brings at the most
-    most: int
-
     def receive(self, wait_seconds: int) -> list[Message]:
         """Return some messages, or none after having waited that long; more may wait than a short batch brings."""
 
     def delete(self, handles: Sequence[str]) -> Mapping[str, str]:
-        """Delete messages, `most` at a time; return why by handle for those that were not deleted."""
+        """Delete messages, at most MOST of its kind; return why by handle for those that were not deleted."""
 
     def hide(self, handles: Sequence[str], seconds: int) -> Mapping[str, str | None]:
         """Hide messages for so many more seconds, 0 giving them back; raises nothing.
@@ -74,6 +71,10 @@ KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "sqs": ("handlers.queues.sqs", "SqsMessages"),
     }
 )
+
+
+#: messages that one call receives or deletes at the most, which is the service's own limit
+MOST: Mapping[str, int] = MappingProxyType({"mns": 16, "sqs": 10})
 
 
 def connect(queue: Queue, *, patience: float) -> MessageQueue:

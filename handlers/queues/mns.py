@@ -16,7 +16,7 @@ from mns.mns_exception import MNSClientNetworkException, MNSExceptionBase, MNSSe
 
 from handlers.clock import now_ms
 from handlers.errors import QueueAway
-from handlers.queues import Message
+from handlers.queues import MOST, Message
 from handlers.queues.mns_wire import field_of, messages_of
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ _MENDS: Mapping[str, str] = MappingProxyType(
 class MnsQueue:
     """One thread's own connection: the SDK's clients hold one socket and no lock."""
 
-    most = 16
-
     def __init__(self, queue: Queue, *, patience: float) -> None:
         """Make the SDK's client; it connects at its first request."""
         given = (queue.access_key_id, queue.secret_access_key, queue.security_token)
@@ -77,7 +75,7 @@ class MnsQueue:
         """See MessageQueue."""
         try:
             with self._asked():
-                raw = [vars(one) for one in self._queue.batch_receive_message(self.most, wait_seconds)]
+                raw = [vars(one) for one in self._queue.batch_receive_message(MOST["mns"], wait_seconds)]
         except QueueAway as exc:
             cause = exc.__cause__
             if getattr(cause, "type", None) == _NONE_NOW:

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.errors import QueueAway
-from handlers.queues import Message
+from handlers.queues import MOST, Message
 from handlers.queues.envelopes import opened
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ _MENDS: Mapping[str, str] = MappingProxyType(
 class SqsMessages:
     """One thread's own connection."""
 
-    most = 10
-
     def __init__(self, queue: Queue, *, patience: float) -> None:
         """Make the client; the queue's address is asked for at the first call."""
         given = (queue.access_key_id, queue.secret_access_key, queue.security_token)
@@ -90,7 +88,7 @@ class SqsMessages:
         with self._asked():
             answer = self._client.receive_message(
                 QueueUrl=self._address(),
-                MaxNumberOfMessages=self.most,
+                MaxNumberOfMessages=MOST["sqs"],
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=self._hides,
                 MessageSystemAttributeNames=list(_SYSTEM),

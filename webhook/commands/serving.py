@@ -21,7 +21,7 @@ _host = click.option(
 @click.command()
 @_host
 def serve(host: str | None) -> None:
-    """Run everything: the web server and the worker.
+    """Run everything: the web server, the worker and, where queues are configured, a poller.
 
     Settings are checked first, and the database's tables brought up to date. A process that dies is started again.
     Ends with SIGTERM or Ctrl-C.
@@ -59,10 +59,10 @@ def work() -> None:
 
 @click.command()
 def poll() -> None:
-    """Fetch callbacks from queues (in a later version).
+    """Fetch callbacks from queues: all of the [queues.NAME] tables of reelhook.toml.
 
-    Without a [queues.NAME] table in reelhook.toml there is nothing to fetch: it says so and waits for SIGTERM, so that
-    a process manager doesn't start it again and again. With one it ends with 2, because this version can't fetch yet.
+    A message is deleted only after it is kept. Several of these may share a queue. Where no queue is configured there
+    is nothing to fetch: it says so and waits for SIGTERM. Ends with SIGTERM or Ctrl-C, after what it has in hand.
     """
     from webhook import processes
 
