@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from handlers.vendors import aliyun
+from handlers.vendors import aliyun, huawei
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,5 +16,6 @@ if TYPE_CHECKING:
 VENDORS: Mapping[str, Vendor] = MappingProxyType(
     {
         "aliyun": aliyun.VENDOR,
+        "huawei": huawei.VENDOR,
     }
 )
