@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -34,5 +36,22 @@ def standin() -> None:
 
 
 @click.command()
-def demo() -> None:
-    """Start everything with stand-ins, play a scenario, and say where to look."""
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where everything is written: an empty folder, which stays.  [default: a fresh one that goes with the demo]",
+)
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=35.0, show_default=True, help="How long it plays.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Another one plays another scenario."
+)
+@click.option("--once", is_flag=True, help="End after the scenario: with 0 where the catalogue is right, else with 1.")
+def demo(data: Path | None, *, seconds: float, seed: int, once: bool) -> None:
+    """Show all three vendors in one catalogue: everything starts by itself, with stand-ins.
+
+    It needs no configuration, uses free ports, writes into its own folder only, and ends with Ctrl-C.
+    """
+    from standin.demo import run  # noqa: PLC0415 - help is there at once
+
+    sys.exit(run(data=data, seed=seed, seconds=seconds, once=once))

@@ -11,3 +11,7 @@ class NotSent(ReelhookError):
 
 class NotAnswered(ReelhookError):
     """Reelhook's API did not answer as it should."""
+
+
+class NotStarted(ReelhookError):
+    """A program that the demo needs did not start."""

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from standin.callbacks.expected import Expectation
     from standin.callbacks.sending import Answer, HttpSender, QueueSender
 
-__all__ = ["Faults", "Played", "Post", "World", "arrivals", "describe", "expect", "name_of", "play", "told"]
+__all__ = [
+    "Faults",
+    "Played",
+    "Post",
+    "World",
+    "arrivals",
+    "describe",
+    "expect",
+    "name_of",
+    "play",
+    "status_of",
+    "told",
+]
 
 #: seconds until a callback that Reelhook could not take is tried again, as vendors do: 200 ends it
 _AGAIN = (0.5, 2.0, 4.0)
@@ -52,7 +64,7 @@ class Played:
     def note(self, way: Arrival, answer: Answer) -> None:
         """Count one answer, and judge it."""
         self.sent += 1
-        status = _status(answer)
+        status = status_of(answer)
         self.repeats += status == "repeat"
         if way.notice.forged:
             self.refused += not answer.is_success
@@ -113,7 +125,8 @@ def name_of(way: Arrival) -> str:
     return f"{task.vendor} {way.notice.word} of {task.room_id}/{task.task_id}"
 
 
-def _status(answer: Answer) -> str | None:
+def status_of(answer: Answer) -> str | None:
+    """Return what Reelhook says it did: kept, repeat or quarantined; None where it says nothing of the kind."""
     try:
         read = json.loads(answer.body)
     except ValueError:
