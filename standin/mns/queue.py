@@ -370,8 +370,9 @@ class Queue:
     def change_attributes(self, attributes: Attributes) -> None:
         """Take new attributes; messages that are hidden keep their time."""
         with self._changed:
-            self.attributes = attributes
             self.modified_at = self._clock()
+            self._turn(self.modified_at)
+            self.attributes = attributes
             self._changed.notify_all()
 
 
