@@ -1,5 +1,7 @@
 """What an Alibaba Cloud RTC callback means: FileCreated is an available recording, any other word is unknown.
 
+A callback of ApsaraVideo Live is live.py's to read; what a queue or topic wrapped around one, mns.py takes off.
+
 Fields: the vendor's page on StartRecordTask (API 2018-01-11), whose table lacks the `Duration` that its sample shows.
 Times are UTC, while the file's name carries local times (UTC+8) that differ by seconds as well: nothing is ever taken
 from a name but its extension.
@@ -16,6 +18,7 @@ from handlers.errors import UnreadableDelivery
 from handlers.events import Event, Recording, TaskKey
 from handlers.fields import Fields, Id, Seconds, Text, Time, Unquoted, read_fields
 from handlers.storage.locate import Location, locate
+from handlers.vendors.aliyun import live, mns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,9 +72,12 @@ class _FileCreated(_Ids, _Times):
 def read(delivery: Delivery) -> tuple[Event, ...]:
     """Read a callback as one event.
 
-    Raises UnreadableDelivery for what is no JSON object, and for a FileCreated with all of its wrong fields.
+    Raises UnreadableDelivery for what is no JSON object, and for a FileCreated, or a word of Live, with all of its
+    wrong fields.
     """
-    values = delivery.json()
+    values = mns.said(delivery)
+    if live.is_live(values):
+        return (live.read(values, delivery.headers, delivery.received_at),)
     if values.get("Event") == FILE_CREATED:  # nearly always, and then there is nothing else to find out about it
         return (_file_created(values, delivery.received_at),)
     word = read_fields(_Word, values).event or ""
