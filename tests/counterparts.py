@@ -1,0 +1,107 @@
+"""How each vendor proves that a delivery is its own: what the contract test needs to play every vendor."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from handlers.events import Incoming
+from handlers.secrets import Secret
+from handlers.settings import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NOW = 1_790_000_000_000
+
+
+class Counterpart:
+    """One vendor as a sender; here: one that can't sign, so that its URL holds a token."""
+
+    vendor: str
+    #: the account's key that holds the secrets
+    setting = "url_tokens"
+    #: the account's key that bounds the age of a delivery, where its proof tells a time
+    age_setting: str | None = None
+    #: the proof covers the body
+    signs = False
+    #: the proof stands inside the body, so that what is no envelope can't be checked
+    proof_in_body = False
+
+    def __init__(self, vendor: str) -> None:
+        self.vendor = vendor
+
+    def account(self, secrets: Sequence[str], **more: object) -> Account:
+        """Return an account with these secrets."""
+        known = tuple(Secret.literal(secret) for secret in secrets)
+        return Account.model_validate({"name": "school", "vendor": self.vendor, self.setting: known, **more})
+
+    def content(self, body: bytes) -> bytes:
+        """Return what the vendor tells, without its envelope."""
+        return body
+
+    def wrap(self, content: bytes, like: bytes) -> bytes:  # noqa: ARG002 - for those that have an envelope
+        """Return the body with other content, its proof as it was."""
+        return content
+
+    def incoming(self, body: bytes, secret: str | None) -> Incoming:
+        """Return the body as it arrives, proved with this secret; None is without any proof."""
+        return self._plain(body, token=secret)
+
+    def spoilt(self, incoming: Incoming) -> Mapping[str, Incoming]:
+        """Return the delivery with its proof spoilt, by the name of what was done to it."""
+        token = incoming.token or ""
+        spoilt = {"cut short": token[:-1], "longer": token + "x", "in capitals": token.upper(), "empty": ""}
+        return {name: replace(incoming, token=value) for name, value in spoilt.items()}
+
+    def _plain(self, body: bytes, *, headers: Mapping[str, str] | None = None, token: str | None = None) -> Incoming:
+        return Incoming(
+            vendor=self.vendor,
+            account="school",
+            door="http",
+            received_at=NOW,
+            headers=headers or {},
+            body=body,
+            token=token,
+        )
+
+
+class Huawei(Counterpart):
+    """The signature and what it covers beside the body stand in headers."""
+
+    setting = "callback_secrets"
+    age_setting = "max_skew"
+    signs = True
+
+    def incoming(self, body: bytes, secret: str | None) -> Incoming:
+        """Return the body as it arrives, signed with this secret."""
+        if secret is None:
+            return self._plain(body)
+        signed = {"x-rtc-rand": "8f14e45fceea167a", "x-rtc-timestamp": str(NOW)}
+        text = "".join(signed.values()).encode() + body
+        digest = hmac.new(secret.encode("utf-8", "surrogatepass"), text, hashlib.sha256).hexdigest()
+        return self._plain(body, headers={**signed, "x-rtc-signature": digest})
+
+    def spoilt(self, incoming: Incoming) -> Mapping[str, Incoming]:
+        """Return the delivery with one of its three headers spoilt."""
+        signature = incoming.headers["x-rtc-signature"]
+        spoilt = {
+            "cut short": {"x-rtc-signature": signature[:-1]},
+            "longer": {"x-rtc-signature": signature + "0"},
+            "no hexadecimal": {"x-rtc-signature": "z" * 64},
+            "empty": {"x-rtc-signature": ""},
+            "another time": {"x-rtc-timestamp": str(NOW + 1)},
+            "another rand": {"x-rtc-rand": "9f14e45fceea167a"},
+            "no rand": {"x-rtc-rand": ""},
+        }
+        return {name: replace(incoming, headers={**incoming.headers, **put}) for name, put in spoilt.items()}
+
+
+_EVERY = (
+    Counterpart("aliyun"),
+    Huawei("huawei"),
+)
+#: every vendor of VENDORS has one
+COUNTERPARTS: Mapping[str, Counterpart] = {one.vendor: one for one in _EVERY}
