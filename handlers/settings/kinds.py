@@ -98,6 +98,8 @@ ACCOUNTS = Section(
         {
             "aliyun": _vendor(
                 "url_tokens",
+                "callback_secrets",  # Live signs, but not the body, so that the token is needed all the same
+                "max_age",
                 "topic_owner",
                 "topic_name",
                 operations=("start_record_task", "update_record_task", "stop_record_task"),

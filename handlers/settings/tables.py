@@ -149,7 +149,7 @@ class Account(Called):
     #: Alibaba's account id and topic that mns-topic pushes must come from
     topic_owner: Text | None = None
     topic_name: Text | None = None
-    #: milliseconds; older Volcengine callbacks are refused; None: none is too old
+    #: milliseconds; older signed callbacks are refused; None: of Volcengine none is too old, Alibaba has its own limits
     max_age: Duration | None = None
     #: milliseconds that Huawei's signed time may differ from ours, both ways; None: any
     max_skew: Duration | None = None

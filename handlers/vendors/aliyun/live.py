@@ -1,7 +1,7 @@
 """What a callback of ApsaraVideo Live means, for recordings of ARTC, and whether Live signed it.
 
 ARTC's recordings are begun with StartRtcCloudRecording. Fields, words and signature:
-https://help.aliyun.com/zh/live/on-cloud-recording-callback-message. The signature is the MD5 of timestamp|NotifyAuthKey,
+https://help.aliyun.com/zh/live/on-cloud-recording-callback-message. The signature is MD5 of timestamp|NotifyAuthKey,
 without any domain, other than that of Live's stream recordings. It does not cover the body: whoever saw one callback
 could put any body under its headers. Hence the URL's token is asked for as well, and the timestamp must be fresh.
 

@@ -56,7 +56,7 @@ HEADERS = frozenset(
 
 #: milliseconds by which two clocks may differ; MNS allows its own callers as much
 _SKEW = 900_000
-#: milliseconds for which MNS tries a push again (https://help.aliyun.com/document_detail/27481.html)
+#: milliseconds for which MNS tries a push again (NotifyStrategy EXPONENTIAL_DECAY_RETRY)
 _RETRIED_FOR = 86_400_000
 
 
