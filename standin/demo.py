@@ -27,7 +27,7 @@ from standin.callbacks.checking import Api, settle
 from standin.callbacks.errors import NotSent, NotStarted
 from standin.callbacks.expected import expect
 from standin.callbacks.faults import Arrival, Faults, arrivals, told
-from standin.callbacks.scenario import Played, Post, play, status_of
+from standin.callbacks.scenario import Played, Post, play, shortened, status_of
 from standin.callbacks.sending import Answer, HttpSender, QueuePlace, QueueSender
 from standin.callbacks.world import World
 from standin.children import running, said
@@ -257,7 +257,7 @@ def _judge(played: Played, differences: Sequence[str]) -> int:
         f"\n{played.sent} callbacks: {played.repeats} came again and changed nothing, "
         f"{played.refused} were forged and refused."
     )
-    for problem in (*played.problems, *differences):
+    for problem in shortened([*played.problems, *differences]):
         click.echo(f"WRONG: {problem}", err=True)
     if played.problems or differences:
         return 1

@@ -31,16 +31,28 @@ BUCKET = "rtc-record"
 _MINUTE = 60_000
 
 
-def callback(told: Mapping[str, Any], to: Counterpart, *, door: str = "http", encoding: str = "raw") -> Callback:
-    """Return the body, ready to be sent: with the URL's token by HTTP, or for a queue."""
+def callback(told: Mapping[str, Any], to: Counterpart) -> Callback:
+    """Return the body for HTTP, ready to be sent with the token of the URL."""
     return Callback(
         vendor="aliyun",
         account=to.account,
-        door=door,
-        headers={"content-type": "application/json"} if door == "http" else {},
+        door="http",
+        headers={"content-type": "application/json"},
         body=json.dumps(told, ensure_ascii=False).encode(),
-        token=to.token if door == "http" else None,
-        encoding=encoding,
+        token=to.token,
+        word=str(told.get("Event", "")),
+    )
+
+
+def message(told: Mapping[str, Any], to: Counterpart, *, encoding: str, at: int) -> Callback:
+    """Return the message for a queue, as one of ENCODINGS; `at`, milliseconds UTC, is when a topic published it."""
+    text = json.dumps(told, ensure_ascii=False)
+    return Callback(
+        vendor="aliyun",
+        account=to.account,
+        door="mns",
+        headers={},
+        body=_queued(text, encoding, at).encode(),
         word=str(told.get("Event", "")),
     )
 
@@ -74,11 +86,9 @@ def _file_created(at: int, mark: str) -> Fields:
 EVENTS: Mapping[str, Callable[[int, str], Fields]] = {"FileCreated": _file_created}
 
 
-def queued(body: bytes, encoding: str, *, at: int) -> str:
-    """Return the message as it stands in a queue; `at`, milliseconds UTC, is when a topic published it."""
-    text = body.decode()
+def _queued(text: str, encoding: str, at: int) -> str:
     if encoding == "base64":
-        return base64.b64encode(body).decode()
+        return base64.b64encode(text.encode()).decode()
     if encoding == "topic":
         return json.dumps(_envelope(text, at))
     if encoding == "topic-xml":

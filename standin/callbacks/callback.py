@@ -39,11 +39,10 @@ class Callback:
     door: str
     #: names in lower case
     headers: Mapping[str, str]
+    #: through a queue: the message as it stands there
     body: bytes
     #: the secret that stands in the callback URL
     token: str | None = field(default=None, repr=False)
-    #: one of ENCODINGS: how it stands in a queue, where it goes through one
-    encoding: str = "raw"
     #: the vendor's word, for people
     word: str = ""
 
@@ -64,5 +63,5 @@ class Callback:
             received_at=received_at,
             headers=self.headers,
             body=self.body,
-            token=self.token if self.door == "http" else None,
+            token=self.token,
         )

@@ -160,14 +160,15 @@ def _huawei(event: str, unit: str, **options: Any) -> None:  # noqa: ANN401 - cl
 )
 def _aliyun(event: str, encoding: str, **options: Any) -> None:  # noqa: ANN401 - click hands over the options by name
     """Send a callback of Alibaba Cloud RTC, by HTTP or through an MNS queue."""
-    door = "mns" if options["queue"] else "http"
-    if door == "mns" and options["as_curl"]:
+    if options["queue"] and options["as_curl"]:
         raise click.UsageError("--print and --queue exclude each other: a queue's requests are signed anew each time")
 
     def make(to: Counterpart, now: int, mark: str) -> Callback:
         told = aliyun.sample(event, at=now, mark=mark)
         told = without_fields(with_fields(told, options["set_fields"]), options["without"])
-        return aliyun.callback(told, to, door=door, encoding=encoding)
+        if options["queue"]:
+            return aliyun.message(told, to, encoding=encoding, at=now)
+        return aliyun.callback(told, to)
 
     _send(options, "aliyun", make)
 
@@ -185,23 +186,21 @@ def _send(options: Mapping[str, Any], vendor: str, make: Callable[[Counterpart, 
     _send_by_http(options["count"], target, make)
 
 
-def _made(
-    count: int, to: Counterpart, make: Callable[[Counterpart, int, str], Callback]
-) -> Iterator[tuple[int, Callback]]:
+def _made(count: int, to: Counterpart, make: Callable[[Counterpart, int, str], Callback]) -> Iterator[Callback]:
     for _ in range(count):
         now = time.time_ns() // 1_000_000
-        yield now, make(to, now, secrets.token_hex(8))
+        yield make(to, now, secrets.token_hex(8))
 
 
 def _print(count: int, target: Target, make: Callable[[Counterpart, int, str], Callback]) -> None:
-    for _, callback in _made(count, target.counterpart, make):
+    for callback in _made(count, target.counterpart, make):
         click.echo(curl_line(target.url + (target.other or callback.target), callback))
 
 
 def _send_by_http(count: int, target: Target, make: Callable[[Counterpart, int, str], Callback]) -> None:
     sender = HttpSender(target.url)
     failed = 0
-    for _, callback in _made(count, target.counterpart, make):
+    for callback in _made(count, target.counterpart, make):
         answer = sender.post(target.other or callback.target, callback)
         click.echo(f"{callback.vendor} {callback.word}: {answer.status} {answer.body}")
         failed += not answer.is_success
@@ -218,8 +217,8 @@ def _send_through_queue(
         options["queue"], options["queue_endpoint"], options["access_key_id"], options["secret_access_key"]
     )
     sender = QueueSender(place)
-    for now, callback in _made(options["count"], Counterpart(vendor="aliyun", account=""), make):
-        answer = sender.send(callback, at=now)
+    for callback in _made(options["count"], Counterpart(vendor="aliyun", account=""), make):
+        answer = sender.send(callback)
         click.echo(f"{callback.vendor} {callback.word} into queue {place.queue}: {answer.body}")
 
 

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from standin.callbacks import aliyun, huawei, volcengine
+from standin.callbacks.callback import ENCODINGS
 from standin.callbacks.moments import to_chinese_text, to_nanoseconds_text, to_seconds_text
 
 if TYPE_CHECKING:
@@ -117,8 +118,9 @@ def _aliyun(notice: Notice, to: Counterpart) -> Callback:
         "TaskId": task.task_id,
         "Url": aliyun.url_of(file.key),
     }
-    encoding = ("raw", "base64", "topic", "topic-xml")[notice.number % 4]
-    return aliyun.callback(told, to, door=notice.door, encoding=encoding)
+    if notice.door == "mns":
+        return aliyun.message(told, to, encoding=ENCODINGS[notice.number % len(ENCODINGS)], at=notice.at)
+    return aliyun.callback(told, to)
 
 
 def _random(notice: Notice) -> str:

@@ -32,8 +32,12 @@ __all__ = [
     "told",
 ]
 
+#: how what is not authentic may be answered
+_REFUSED = (400, 401)
 #: seconds until a callback that Reelhook could not take is tried again, as vendors do: 200 ends it
 _AGAIN = (0.5, 2.0, 4.0)
+#: problems that a person reads
+_MOST = 50
 
 
 @dataclass(kw_only=True)
@@ -47,7 +51,7 @@ class Post:
         """Send a callback through its door; raise NotSent where nobody answers."""
         if way.callback.door == "http" or self.queue is None:
             return self.http.send(way.callback)
-        return self.queue.send(way.callback, at=way.notice.at)
+        return self.queue.send(way.callback)
 
 
 @dataclass(kw_only=True)
@@ -67,8 +71,9 @@ class Played:
         status = status_of(answer)
         self.repeats += status == "repeat"
         if way.notice.forged:
-            self.refused += not answer.is_success
-            if answer.is_success or answer.status >= 500:
+            is_refused = answer.status in _REFUSED
+            self.refused += is_refused
+            if not is_refused:
                 self.problems.append(f"{name_of(way)} is forged, and was answered {answer.status} {answer.body}")
         elif not answer.is_success or status == "quarantined":
             self.problems.append(f"{name_of(way)} was answered {answer.status} {answer.body}")
@@ -117,6 +122,13 @@ def _sent(way: Arrival, post: Post, played: Played) -> Answer | None:
             time.sleep(pause)
     played.problems.append(f"{name_of(way)}: {problem}")
     return None
+
+
+def shortened(problems: Sequence[str]) -> Iterator[str]:
+    """Yield what a person reads of the problems: the first of them, and how many more there are."""
+    yield from problems[:_MOST]
+    if len(problems) > _MOST:
+        yield f"... and {len(problems) - _MOST} more"
 
 
 def name_of(way: Arrival) -> str:

@@ -12,7 +12,7 @@ from standin.callbacks.callback import VENDORS
 from standin.callbacks.checking import Api, settle
 from standin.callbacks.expected import expect
 from standin.callbacks.faults import Arrival, Faults, arrivals, told
-from standin.callbacks.scenario import Played, Post, describe, name_of, play
+from standin.callbacks.scenario import Played, Post, describe, name_of, play, shortened
 from standin.callbacks.sending import Answer, HttpSender, QueueSender
 from standin.callbacks.target import Reelhook
 from standin.callbacks.world import World
@@ -145,7 +145,7 @@ def scenario(**options: Any) -> None:  # noqa: ANN401 - click hands over the opt
     problems = list(played.problems)
     if token is not None:
         problems += _differences(reelhook, token, expectation, world.app_ids, options["patience"])
-    for problem in problems:
+    for problem in shortened(problems):
         click.echo(f"WRONG: {problem}", err=True)
     if problems:
         sys.exit(1)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from standin.callbacks import aliyun
 from standin.callbacks.errors import NotSent
 
 if TYPE_CHECKING:
@@ -111,16 +110,13 @@ class QueueSender:
         self._queue.set_encoding(False)
         self._place = place
 
-    def send(self, callback: Callback, *, at: int) -> Answer:
-        """Send the callback's body, encoded as it says; `at`, milliseconds UTC, is when a topic published it.
-
-        Raises NotSent where the queue does not take it.
-        """
+    def send(self, callback: Callback) -> Answer:
+        """Send the callback's body as it is; raise NotSent where the queue does not take it."""
         from mns.mns_exception import MNSExceptionBase  # noqa: PLC0415 - only who has a queue needs it
         from mns.queue import Message  # noqa: PLC0415 - only who has a queue needs it
 
         try:
-            sent: Any = self._queue.send_message(Message(aliyun.queued(callback.body, callback.encoding, at=at)))
+            sent: Any = self._queue.send_message(Message(callback.body.decode()))
         except MNSExceptionBase as exc:
             said = f"{exc.type}: {exc.message}"
             raise NotSent(f"queue {self._place.queue} of {self._place.endpoint} does not take it: {said}") from exc
