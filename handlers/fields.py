@@ -21,16 +21,20 @@ MAX_ID = 512
 MAX_TEXT = 2048
 #: 31 years; with it a start before MAX_TIME still has an end that can be written as a date
 MAX_SECONDS = 1_000_000_000
+#: what a column of 64 bits holds
+MAX_COUNT = 2**63 - 1
 #: the first millisecond of the year 3000
 MAX_TIME = 32_503_680_000_000
 
 _A_TIME = "expected a time such as 2020-09-02T10:23:54Z"
 _A_NUMBER = "expected a number of seconds, or such a number as text"
+_A_COUNT = "expected a whole number that is not negative, or such a number as text"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE_AND_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_WHOLE = re.compile(r"[0-9]{1,19}")
 _LONGEST_NUMBER = 64
 _LONGEST_SHOWN = 60
 
@@ -81,6 +85,33 @@ def _seconds(value: Any) -> int | None:  # noqa: ANN401 - any value
     return int((number * 1000).to_integral_value(ROUND_HALF_UP))
 
 
+def _count(value: Any) -> int | None:  # noqa: ANN401 - any value
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(_A_COUNT)  # noqa: TRY004 - as in _stored
+    text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(_A_COUNT)
+    if int(text) > MAX_COUNT:
+        raise ValueError(f"expected at most {MAX_COUNT}")
+    return int(text)
+
+
+def _milliseconds(value: Any) -> int | None:  # noqa: ANN401 - any value
+    number = _count(value)
+    if number is not None and number > MAX_SECONDS * 1000:
+        raise ValueError(f"expected a number of milliseconds from 0 to {MAX_SECONDS * 1000}")
+    return number
+
+
+def _instant(value: Any) -> int | None:  # noqa: ANN401 - any value
+    number = _count(value)
+    if number is not None and number >= MAX_TIME:
+        raise ValueError("expected a time in milliseconds since 1970, before the year 3000")
+    return number or None
+
+
 def _time(value: Any) -> int | None:  # noqa: ANN401 - any value
     if value is None or value == "":
         return None
@@ -110,6 +141,12 @@ Id = Annotated[str, BeforeValidator(_id)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 #: a number of seconds, also as text, as milliseconds, half of one rounded up; "" is absent
 Seconds = Annotated[int | None, BeforeValidator(_seconds)]
+#: a whole number that is not negative, also as text; "" is absent
+Count = Annotated[int | None, BeforeValidator(_count)]
+#: a number of milliseconds, also as text; "" is absent
+Milliseconds = Annotated[int | None, BeforeValidator(_milliseconds)]
+#: milliseconds since 1970 UTC, also as text; "" and 0 are absent
+Instant = Annotated[int | None, BeforeValidator(_instant)]
 #: an ISO 8601 date and time as milliseconds since 1970 UTC; without an offset it is UTC; "" is absent
 Time = Annotated[int | None, BeforeValidator(_time)]
 
