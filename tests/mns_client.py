@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from mns.account import Account
+from mns.mns_exception import MNSServerException
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +30,19 @@ class HandClock:
         self.now_ms += int(seconds * 1000)
 
 
-def client(mns: MnsStandin, key_id: str = "ak", secret: str | None = None, token: str = "") -> Any:
-    """Return an account of the vendor's client; the caller closes it."""
-    return Account(mns.endpoint, key_id, KEYS["ak"] if secret is None else secret, token)
+@contextmanager
+def client(mns: MnsStandin, key_id: str = "ak", secret: str = KEYS["ak"], token: str = "") -> Iterator[Any]:
+    """Lend an account of the vendor's client, and close its connection afterwards."""
+    account = Account(mns.endpoint, key_id, secret, token)
+    try:
+        yield account
+    finally:
+        account.mns_client.close_connection()
 
 
-def closing(account: Any) -> Iterator[Any]:
-    """Yield the account and close its connection: for fixtures."""
-    yield account
-    account.mns_client.close_connection()
+def refusal(call: Any, *arguments: Any) -> MNSServerException:
+    """Return the vendor's exception that the call raises."""
+    with pytest.raises(MNSServerException) as caught:
+        call(*arguments)
+    assert caught.value.req_id, "a refusal without a request id"
+    return caught.value

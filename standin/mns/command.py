@@ -8,6 +8,8 @@ import threading
 import click
 
 from standin.mns import KINDS, Fault, MnsStandin
+from standin.mns.attributes import check_name
+from standin.mns.errors import MnsError
 from standin.mns.faults import fault
 
 
@@ -25,13 +27,20 @@ def _fault(value: str) -> Fault:
         raise click.BadParameter(f"{value!r}: {exc}") from exc
 
 
+def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(check_name(value) for value in values)
+    except MnsError as exc:
+        raise click.BadParameter(exc.message) from exc
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free port.")
 @click.option("--access-key-id", default="standin", show_default=True)
 @click.option("--access-key-secret", default="standin-secret", show_default=True)
 @click.option("--security-token", help="The access key id is a temporary one: its requests have to bring this token.")
-@click.option("--queue", "queues", multiple=True, help="A queue to create. May be repeated.")
+@click.option("--queue", "queues", multiple=True, callback=_names, help="A queue to create. May be repeated.")
 @click.option("--visibility-timeout", default=30, show_default=True, type=click.IntRange(1, 43_200), help="Seconds.")
 @click.option("--seed", type=int, help="Fixes ids and the chances of faults.")
 @click.option(
@@ -73,6 +82,10 @@ def command(  # noqa: PLR0913 - one argument for each option
         mns.create_queue(name, visibility_timeout=visibility_timeout)
     for one in faults:
         mns.faults.add(one)
-    with mns:
-        click.echo(mns.endpoint)
-        stop.wait()
+    try:
+        mns.start()
+    except OSError as exc:
+        raise click.ClickException(f"can't listen on {host} port {port}: {exc.strerror}; set --host or --port") from exc
+    click.echo(mns.endpoint)
+    stop.wait()
+    mns.stop()
