@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from handlers import meters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -136,6 +136,51 @@ _COUNTED = (
 )
 
 
+#: what pollers count, with its name here and what it means
+_QUEUE_COUNTS = (
+    (meters.QUEUE_RECEIVED, "reelhook_queue_messages_received", "Messages that a poller received."),
+    (meters.QUEUE_KEPT, "reelhook_queue_messages_kept", "Messages kept for the first time."),
+    (meters.QUEUE_REPEATS, "reelhook_queue_messages_repeated", "Messages that had been kept before."),
+    (meters.QUEUE_QUARANTINED, "reelhook_queue_messages_quarantined", "Messages kept, but plainly unreadable."),
+    (meters.QUEUE_REFUSED, "reelhook_queue_messages_refused", "Receives of messages that are not authentic."),
+    (meters.QUEUE_SET_ASIDE, "reelhook_queue_messages_set_aside", "Messages set aside after max_receives."),
+    (meters.QUEUE_DELETED, "reelhook_queue_messages_deleted", "Messages deleted from the queue."),
+    (meters.QUEUE_DELETE_FAILED, "reelhook_queue_deletes_failed", "Deletes that failed; the messages come again."),
+    (meters.QUEUE_LET_GO, "reelhook_queue_messages_let_go", "Messages that could not be hidden for longer."),
+    (meters.QUEUE_EMPTY, "reelhook_queue_empty_polls", "Receives that brought nothing."),
+)
+#: what pollers note, with the factor to its unit here
+_QUEUE_NOTES = (
+    (meters.QUEUE_UP, "reelhook_queue_up", 1, "1 if the last receive worked, empty or not."),
+    (
+        meters.QUEUE_RECEIVED_AT,
+        "reelhook_queue_last_receive_timestamp_seconds",
+        0.001,
+        "When a receive worked last, empty or not.",
+    ),
+    (
+        meters.QUEUE_OLDEST_MS,
+        "reelhook_queue_oldest_message_age_seconds",
+        0.001,
+        "Age of the oldest message of the last receive.",
+    ),
+)
+
+
+def _queues(by_name: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    """Yield what the pollers counted and noted, by queue."""
+    for name, shown, text in _QUEUE_COUNTS:
+        counter = CounterMetricFamily(shown, text, labels=("queue",))
+        for queue, value in sorted(by_name[name].items()):
+            counter.add_metric((queue,), value)
+        yield counter
+    for name, shown, factor, text in _QUEUE_NOTES:
+        gauge = GaugeMetricFamily(shown, text, labels=("queue",))
+        for queue, value in sorted(by_name[name].items()):
+            gauge.add_metric((queue,), value * factor)
+        yield gauge
+
+
 def _counted(totals: Iterable[tuple[str, str, int]]) -> Iterator[Metric]:
     """Yield what the workers counted."""
     by_name: dict[str, dict[str, int]] = defaultdict(dict)
@@ -146,6 +191,7 @@ def _counted(totals: Iterable[tuple[str, str, int]]) -> Iterator[Metric]:
         for label, value in sorted(by_name[name].items()):
             family.add_metric(label.split("/", len(labels) - 1), value)
         yield family
+    yield from _queues(by_name)
     delays = by_name[meters.DELAY]
     buckets = []
     count = 0

@@ -10,6 +10,7 @@ from handlers.doctor.durability import examine_database
 from handlers.doctor.exposure import examine_exposure
 from handlers.doctor.findings import Finding, fail, ok, warn
 from handlers.doctor.premises import examine_clock, examine_folder
+from handlers.doctor.reach import examine_queues
 from handlers.errors import DatabaseAway, SettingsError
 from handlers.keeping.spool import Spool
 from handlers.observation import observe
@@ -46,6 +47,7 @@ def examine(environ: Mapping[str, str], vendors: Sequence[str]) -> Iterator[Find
         yield from _spool(settings, spool)
         if any(one.check == "migrations" and one.level == "ok" for one in found):
             yield from _work(database)
+        yield from examine_queues(settings)
     finally:
         database.close()
         if spool is not None:

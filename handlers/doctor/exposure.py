@@ -142,8 +142,6 @@ def _proxies(settings: Settings) -> Finding:
 def _left_aside(settings: Settings) -> Iterator[Finding]:
     """Name what is configured for later versions."""
     later = "nothing is lost, but nothing happens; a later version reads it"
-    if settings.queues:
-        yield warn("queues", f"{_names(settings.queues)}: this version does not fetch from queues", later)
     if settings.destinations:
         yield warn("destinations", f"{_names(settings.destinations)}: this version calls no destinations", later)
     rules = settings.rules

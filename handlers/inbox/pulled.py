@@ -186,4 +186,6 @@ class Intake:
 
 
 def _say(exc: Exception) -> str:
-    return storable(f"{type(exc).__name__}: {str(getattr(exc, 'orig', exc)).strip()}")
+    """Return the first line: in those that follow a database quotes the row."""
+    said = str(getattr(exc, "orig", exc)).strip().splitlines() or [""]
+    return storable(f"{type(exc).__name__}: {said[0]}")

@@ -95,7 +95,7 @@ class MnsQueue:
         if receives == 1 and raw.get("first_dequeue_time"):
             self._ahead = int(raw["first_dequeue_time"]) - now_ms()
         hidden_for = (visible_at - now_ms() - self._ahead) / 1000
-        told = {"id": raw.get("message_id"), "dequeue-count": receives, "enqueue-time": enqueued_at}
+        told = {"message-id": raw.get("message_id"), "dequeue-count": receives, "enqueue-time": enqueued_at}
         return Message(
             handle=raw["receipt_handle"],
             id=str(raw.get("message_id") or ""),
@@ -138,7 +138,7 @@ class MnsQueue:
             with self._asked(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 found = vars(self._queue.get_attributes())
-            waiting = next((found[name] for name in found if name.endswith("active_messages")), None)
+            waiting = next((found[name] for name in found if name.strip("_") == "active_messages"), None)
             hides = found.get("visibility_timeout")
         except QueueAway as exc:
             answer = getattr(exc.__cause__, "message", "") or ""
