@@ -101,6 +101,30 @@ def test_each_start_of_a_file_is_kept_though_its_bytes_repeat(program: Program) 
     assert [post(program, body, headers)[1]["status"] for headers in (first, second)] == ["repeat", "repeat"]
 
 
+def test_a_job_of_two_files_is_one_run_that_ends_whatever_comes_first(program: Program) -> None:
+    ids = {"app_id": "a", "room_id": "r", "job_id": "whole"}
+    begun = now_ms() - 60_000
+    told_at = {
+        begun: ids | {"event_type": "RECORD_NEW_FILE_START", "record_format": "HLS"},
+        begun + 1: ids | {"event_type": "RECORD_NEW_FILE_START", "record_format": "MP4"},
+        begun + 2: SAMPLE | ids | {"obs_object": "a.m3u8"},
+        begun + 3: SAMPLE | ids | {"obs_object": "a.mp4", "record_format": "MP4"},
+        begun + 4: ids | {"event_type": "CLOUD_RECORD_SERVER_OVER", "detail_message": "TENANT_STOP"},
+    }
+    for at, values in reversed(told_at.items()):
+        body = json.dumps(values).encode()
+        assert post(program, body, headers_of("rand", str(at), body))[1]["status"] == "kept"
+    wait_until(
+        lambda: [item["recording_count"] for item in api(program, "tasks?task_id=whole")] == [2], what="both files"
+    )
+    wait_until(
+        lambda: len(api(program, "deliveries?state=kept")) == 0,
+        what="the processing of what was kept",
+    )
+    (item,) = api(program, "tasks?task_id=whole")
+    assert (item["run"], item["state"], item["reason"]) == (1, "stopped", "TENANT_STOP")
+
+
 def test_a_cut_or_stale_or_unsigned_callback_is_refused_at_the_door(program: Program) -> None:
     body = a_job("nobody")
     signed_at = str(now_ms())
