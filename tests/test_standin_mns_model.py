@@ -14,7 +14,7 @@ from mns_client import HandClock
 
 from standin.mns import Attributes, Queue
 from standin.mns.errors import MnsError
-from standin.mns.queue import Draft
+from standin.mns.message import Draft
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from standin.mns.attributes import Attributes
 from standin.mns.faults import KINDS, Fault, Faults
-from standin.mns.queue import Peeked, Queue
+from standin.mns.message import Peeked
+from standin.mns.queue import Queue
 from standin.mns.standin import MnsStandin
 
 __all__ = ["KINDS", "Attributes", "Fault", "Faults", "MnsStandin", "Peeked", "Queue"]

@@ -9,13 +9,14 @@ from standin.mns import wire
 from standin.mns.attributes import in_range, number
 from standin.mns.call import Reply
 from standin.mns.errors import MnsError, message_not_exist
-from standin.mns.queue import DEFAULT_PRIORITY, Draft
+from standin.mns.message import DEFAULT_PRIORITY, Draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from standin.mns.call import Call
-    from standin.mns.queue import Message, Queue, Received
+    from standin.mns.message import Message, Received
+    from standin.mns.queue import Queue
     from standin.mns.service import Service
 
 _MAX_BATCH = 16

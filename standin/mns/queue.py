@@ -14,91 +14,20 @@ import re
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from standin.mns.attributes import in_range
 from standin.mns.errors import MnsError, message_not_exist, queue_not_exist
+from standin.mns.message import Message, Received, seen
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
     from standin.mns.attributes import Attributes
+    from standin.mns.message import Draft, Peeked
 
-DEFAULT_PRIORITY = 8
 _HANDLE = re.compile(rb"[0-9]+(-[0-9]+){3}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """A message that is to be sent."""
-
-    body: str
-    #: seconds; None takes the queue's
-    delay_seconds: int | None = None
-    #: 1 (first) to 16
-    priority: int = DEFAULT_PRIORITY
-    group_id: str = ""
-    #: UserProperties and SystemProperties as they came, ready to go out again
-    properties: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """A message in a queue, as it stands now. Read it, don't write it: the queue does."""
-
-    serial: int
-    message_id: str
-    body: str
-    body_md5: str
-    priority: int
-    enqueued_at: int
-    group_id: str
-    properties: str
-    #: when it can be received (again)
-    visible_at: int
-    #: the only valid handle; None while the message waits to be received
-    handle: str | None = None
-    dequeue_count: int = 0
-    #: 0 until it was received once
-    first_dequeued_at: int = 0
-    gone: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Received:
-    """A message as one receive handed it out."""
-
-    message_id: str
-    handle: str
-    body: str
-    body_md5: str
-    priority: int
-    enqueued_at: int
-    next_visible_at: int
-    first_dequeued_at: int
-    dequeue_count: int
-    group_id: str
-    properties: str
-    serial: int = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Peeked:
-    """A message as an onlooker sees it; `state` is active, inactive (handed out) or delayed."""
-
-    message_id: str
-    state: str
-    body: str
-    body_md5: str
-    priority: int
-    enqueued_at: int
-    visible_at: int
-    first_dequeued_at: int
-    dequeue_count: int
-    group_id: str
-    properties: str
 
 
 class Queue:
@@ -251,7 +180,6 @@ class Queue:
             dequeue_count=message.dequeue_count,
             group_id=message.group_id,
             properties=message.properties,
-            serial=message.serial,
         )
 
     # --- handles ------------------------------------------------------------------------------------------------------
@@ -355,13 +283,13 @@ class Queue:
             self._open()
             self._turn(self._clock())
             waiting = heapq.nsmallest(count, self._ready)
-            return [_seen(message) for _, _, message in waiting]
+            return [seen(message) for _, _, message in waiting]
 
     def messages(self) -> list[Peeked]:
         """Show every message that is neither deleted nor expired, in the order of enqueueing."""
         with self._changed:
             self._turn(self._clock())
-            return [_seen(message) for message in self._all if not message.gone]
+            return [seen(message) for message in self._all if not message.gone]
 
     def counts(self) -> Counter[str]:
         """Count the messages by state: active, inactive, delayed."""
@@ -374,23 +302,6 @@ class Queue:
             self._turn(self.modified_at)
             self.attributes = attributes
             self._changed.notify_all()
-
-
-def _seen(message: Message) -> Peeked:
-    hidden = "inactive" if message.dequeue_count else "delayed"
-    return Peeked(
-        message_id=message.message_id,
-        state="active" if message.handle is None else hidden,
-        body=message.body,
-        body_md5=message.body_md5,
-        priority=message.priority,
-        enqueued_at=message.enqueued_at,
-        visible_at=message.visible_at,
-        first_dequeued_at=message.first_dequeued_at,
-        dequeue_count=message.dequeue_count,
-        group_id=message.group_id,
-        properties=message.properties,
-    )
 
 
 def _looks_like_a_handle(handle: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from standin.mns.attributes import Attributes
 from standin.mns.faults import Faults
-from standin.mns.queue import DEFAULT_PRIORITY, Draft
+from standin.mns.message import DEFAULT_PRIORITY, Draft
 from standin.mns.server import Server
 from standin.mns.service import Service
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from standin.mns.call import Reply
-    from standin.mns.queue import Peeked, Queue
+    from standin.mns.message import Peeked
+    from standin.mns.queue import Queue
 
 #: what XML 1.0 can't carry, so that no client could have sent it
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -9,8 +9,8 @@ from standin.mns import wire
 from standin.mns.attributes import check_name, in_range, number
 from standin.mns.call import Reply
 from standin.mns.errors import MnsError
+from standin.mns.message import Draft
 from standin.mns.places import elements_of, listed, page
-from standin.mns.queue import Draft
 from standin.mns.service import ACCOUNT_ID
 from standin.mns.topic import Publication, Subscription, envelope
 

@@ -14,7 +14,7 @@ from standin.mns.errors import MnsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from standin.mns.queue import Peeked, Received
+    from standin.mns.message import Peeked, Received
 
 NAMESPACE = "http://mns.aliyuncs.com/doc/v1/"
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
