@@ -112,19 +112,19 @@ def refusing(database: Database, body: bytes, *, headers: bool) -> Iterator[None
     """Let the database refuse a body: always, or only together with headers."""
     if database.is_sqlite:
         more = "AND NEW.headers <> CAST('{}' AS BLOB)" if headers else ""
-        make = (
+        make = [
             f"CREATE TRIGGER refuse BEFORE INSERT ON deliveries WHEN NEW.body = X'{body.hex()}' {more} "
-            "BEGIN SELECT RAISE(ABORT, 'the bad row'); END",
-        )
+            + "BEGIN SELECT RAISE(ABORT, 'the bad row'); END"
+        ]
         drop = "DROP TRIGGER refuse"
     else:
         more = "AND NEW.headers <> convert_to('{}', 'UTF8')" if headers else ""
-        make = (
+        make = [
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF NEW.body = decode('{body.hex()}', 'hex') {more} THEN RAISE EXCEPTION 'the bad row'; END IF; "
-            "RETURN NEW; END $$",
+            + f"IF NEW.body = decode('{body.hex()}', 'hex') {more} THEN RAISE EXCEPTION 'the bad row'; END IF; "
+            + "RETURN NEW; END $$",
             "CREATE TRIGGER refuse BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION refuse()",
-        )
+        ]
         drop = "DROP TRIGGER refuse ON deliveries"
     with database.write() as connection:
         for statement in make:
