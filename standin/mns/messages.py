@@ -198,18 +198,10 @@ def batch_delete(service: Service, call: Call) -> Reply:
     fault = call.strike("partial_delete")
     spared = fault.count if fault else 0
     failures = [(handle, MnsError("InternalError", "Refused on purpose.")) for handle in handles[:spared]]
-    failures += [(handle, exc) for handle in handles[spared:] if (exc := _delete_failure(queue, handle))]
+    failures += queue.delete_all(handles[spared:])
     if not failures:
         return Reply(204)
     return Reply(404, wire.errors(failures), code=failures[0][1].code)
-
-
-def _delete_failure(queue: Queue, handle: str) -> MnsError | None:
-    try:
-        queue.delete(handle)
-    except MnsError as exc:
-        return exc
-    return None
 
 
 def change_visibility(service: Service, call: Call) -> Reply:

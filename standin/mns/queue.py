@@ -189,11 +189,21 @@ class Queue:
         Raises:
             MnsError: ReceiptHandleError for what was never a handle, MessageNotExist for one that has died.
         """
+        for _, failure in self.delete_all([handle]):
+            raise failure
+
+    def delete_all(self, handles: Sequence[str]) -> list[tuple[str, MnsError]]:
+        """Delete what the handles stand for; return those that could not be, each with the error of `delete`."""
+        failures = []
         with self._changed:
             self._open()
             self._turn(self._clock())
-            message = self._find(handle)
-            self._bury(message, "deleted")
+            for handle in handles:
+                try:
+                    self._bury(self._find(handle), "deleted")
+                except MnsError as exc:
+                    failures.append((handle, exc))
+        return failures
 
     def change_visibility(self, handle: str, seconds: int) -> tuple[str, int]:
         """Hide the message for `seconds` (1 to 43,200) from now; return its new handle and when it is visible again.
