@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,8 +186,9 @@ def _wait_for(url: str) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
-            if HttpSender(url).get("/livez", {}).is_success:
-                return
+            with closing(HttpSender(url)) as sender:
+                if sender.get("/livez", {}).is_success:
+                    return
         except NotSent:
             pass
         time.sleep(0.1)
@@ -227,7 +228,8 @@ def _show(house: House, endpoint: str, url: str, *, seed: int, seconds: float) -
         endpoint=endpoint, queue=_QUEUE, access_key_id=_ACCESS_KEY, secret_access_key=house.secrets["queue"]
     )
     post = Post(http=HttpSender(url), queue=QueueSender(place))
-    api = Api(HttpSender(url), house.secrets["api"])
+    sender = HttpSender(url)
+    api = Api(sender, house.secrets["api"])
     watch = _Watch(api, world.app_ids)
 
     def say(way: Arrival, answer: Answer | None) -> None:
@@ -235,10 +237,10 @@ def _show(house: House, endpoint: str, url: str, *, seed: int, seconds: float) -
         watch.look()
 
     click.echo(f"\n{_HOURS:g} hours at {', '.join(VENDORS)} follow within {seconds:g} seconds.\n")
-    played = play(ways, post, rate=len(ways) / seconds, say=say)
-    expectation = expect(told(ways))
-    differences = settle(api, expectation, world.app_ids, patience=60)
-    watch.look(now=True)
+    with closing(post), closing(sender):
+        played = play(ways, post, rate=len(ways) / seconds, say=say)
+        differences = settle(api, expect(told(ways)), world.app_ids, patience=60)
+        watch.look(now=True)
     return _judge(played, differences)
 
 

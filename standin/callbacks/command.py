@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -198,13 +199,12 @@ def _print(count: int, target: Target, make: Callable[[Counterpart, int, str], C
 
 
 def _send_by_http(count: int, target: Target, make: Callable[[Counterpart, int, str], Callback]) -> None:
-    sender = HttpSender(target.url)
     failed = 0
-    for callback in _made(count, target.counterpart, make):
-        answer = sender.post(target.other or callback.target, callback)
-        click.echo(f"{callback.vendor} {callback.word}: {answer.status} {answer.body}")
-        failed += not answer.is_success
-    sender.close()
+    with closing(HttpSender(target.url)) as sender:
+        for callback in _made(count, target.counterpart, make):
+            answer = sender.post(target.other or callback.target, callback)
+            click.echo(f"{callback.vendor} {callback.word}: {answer.status} {answer.body}")
+            failed += not answer.is_success
     if failed:
         click.echo(f"{failed} of {count} were not answered with 200, the only success for a vendor", err=True)
         sys.exit(1)
@@ -216,10 +216,10 @@ def _send_through_queue(
     place = reelhook.queue(
         options["queue"], options["queue_endpoint"], options["access_key_id"], options["secret_access_key"]
     )
-    sender = QueueSender(place)
-    for callback in _made(options["count"], Counterpart(vendor="aliyun", account=""), make):
-        answer = sender.send(callback)
-        click.echo(f"{callback.vendor} {callback.word} into queue {place.queue}: {answer.body}")
+    with closing(QueueSender(place)) as sender:
+        for callback in _made(options["count"], Counterpart(vendor="aliyun", account=""), make):
+            answer = sender.send(callback)
+            click.echo(f"{callback.vendor} {callback.word} into queue {place.queue}: {answer.body}")
 
 
 command.add_command(scenario)

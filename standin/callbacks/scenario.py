@@ -47,6 +47,12 @@ class Post:
     http: HttpSender
     queue: QueueSender | None = None
 
+    def close(self) -> None:
+        """Close what is open."""
+        self.http.close()
+        if self.queue is not None:
+            self.queue.close()
+
     def send(self, way: Arrival) -> Answer:
         """Send a callback through its door; raise NotSent where nobody answers."""
         if way.callback.door == "http" or self.queue is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,7 +140,8 @@ def scenario(**options: Any) -> None:  # noqa: ANN401 - click hands over the opt
     click.echo(
         f"{len(world.notices)} callbacks of {options['tasks']} tasks at {', '.join(counterparts)} go to {reelhook.url}"
     )
-    played = play(ways, post, rate=options["rate"], say=_say(quiet=options["quiet"]))
+    with closing(post):
+        played = play(ways, post, rate=options["rate"], say=_say(quiet=options["quiet"]))
     expectation = expect(told(ways))
     _tell(played, expectation, quiet=options["quiet"])
     problems = list(played.problems)
@@ -204,4 +206,5 @@ def _tell(played: Played, expectation: Expectation, *, quiet: bool) -> None:
 def _differences(
     reelhook: Reelhook, token: str, expectation: Expectation, app_ids: Sequence[str], patience: float
 ) -> list[str]:
-    return settle(Api(HttpSender(reelhook.url), token), expectation, app_ids, patience=patience)
+    with closing(HttpSender(reelhook.url)) as sender:
+        return settle(Api(sender, token), expectation, app_ids, patience=patience)

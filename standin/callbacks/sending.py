@@ -105,6 +105,7 @@ class QueueSender:
         account = Account(place.endpoint, place.access_key_id, place.secret_access_key)
         # The SDK's own time-out does not reach its https connections.
         account.mns_client.http.conn.timeout = patience
+        self._connection = account.mns_client.http.conn
         self._queue = account.get_queue(place.queue)
         # The body goes out as it is: how it is encoded is ours to say.
         self._queue.set_encoding(False)
@@ -121,6 +122,10 @@ class QueueSender:
             said = f"{exc.type}: {exc.message}"
             raise NotSent(f"queue {self._place.queue} of {self._place.endpoint} does not take it: {said}") from exc
         return Answer(status=200, body=f"message {sent.message_id}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def curl_line(url: str, callback: Callback) -> str:
