@@ -28,5 +28,10 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_base32(number)}"
 
 
+def first_id(prefix: str, ms: int) -> str:
+    """Return the least id that could be made at this time, in milliseconds UTC, or later."""
+    return f"{prefix}_{_base32(max(ms, 0) << _COUNTER_BITS)}"
+
+
 def _base32(number: int) -> str:
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -12,7 +12,7 @@ from handlers import questions, tables
 from handlers.ids import new_id
 from handlers.inbox.processing import Processor
 from handlers.inbox.refusals import Refusals
-from handlers.questions.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, TASKS, Filters, Page
+from handlers.questions.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LISTS = {
     RECORDINGS: questions.list_recordings,
+    SEGMENTS: questions.list_segments,
     TASKS: questions.list_tasks,
     DELIVERIES: questions.list_deliveries,
     REFUSALS: questions.list_refusals,
@@ -64,6 +65,60 @@ def fill(database: Database, count: int, start: int = 0) -> list[dict[str, Any]]
         connection.execute(insert(tables.recordings), rows)
         streams = [{"recording": row["id"], "user_id": f"user-{n % 50}", "source": ""} for n, row in enumerate(rows)]
         connection.execute(insert(tables.recording_streams), streams)
+    return rows
+
+
+def segment_row(number: int, **changed: Any) -> dict[str, Any]:
+    """Return the n-th of many segments: ten of a task, twenty in a room, one each minute."""
+    at = FIRST + number * MINUTE
+    return {
+        "id": new_id("seg"),
+        "task": f"tsk_{number // 10:026d}",
+        "identifier": f"run-{number // 10}" if number // 10 % 2 else "",
+        "locator": f"slice-{number}",
+        "vendor": "aliyun",
+        "account": "lessons",
+        "app_id": "rare" if number < 10 else "usual",
+        "room_id": f"room-{number // 20:06d}",
+        "task_id": f"task-{number // 10:06d}",
+        "bucket": "rtc-record",
+        "key": f"slices/{number:06d}.wav",
+        "user_id": f"user-{number % 50}",
+        "streams": f'[{{"user_id": "user-{number % 50}", "source": null}}]',
+        "media": "{}",
+        "started_at": at,
+        "duration_ms": MINUTE,
+        "first_seen_at": at,
+        "delivery": f"dlv_{number:026d}",
+        "position": 0,
+        "at": at,
+        "fingerprint": "",
+    } | changed
+
+
+def task_row(number: int, **changed: Any) -> dict[str, Any]:
+    """Return the segment task of the n-th ten segments."""
+    segment = segment_row(number * 10)
+    names = ("vendor", "account", "app_id", "room_id", "task_id", "started_at")
+    told = {name: segment[name] for name in names}
+    counted = {"run": 1, "state": "unknown", "segment_count": 10, "updated_at": FIRST}
+    return told | counted | {"id": segment["task"], "type": "segment"} | changed
+
+
+def fill_segments(database: Database, count: int) -> list[dict[str, Any]]:
+    """Insert segments with their tasks and identifiers, without their deliveries; count is a multiple of ten."""
+    rows = [segment_row(number) for number in range(count)]
+    jobs = [task_row(number) for number in range(count // 10)]
+    names = ("vendor", "account", "app_id", "room_id", "task_id", "task", "identifier")
+    spans = [
+        {name: row[name] for name in names}
+        | {"type": "segment", "first_at": row["at"], "last_at": row["at"] + 10 * MINUTE, "segment_count": 10}
+        for row in rows[::10]
+    ]
+    with database.write() as connection:
+        connection.execute(insert(tables.segments), rows)
+        connection.execute(insert(tables.tasks), jobs)
+        connection.execute(insert(tables.identifiers), spans)
     return rows
 
 

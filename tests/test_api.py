@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from callbacks import file_created
 from conftest import API_TOKEN
-from rows import FIRST, fill, keep_four, refuse
+from rows import FIRST, fill, fill_segments, keep_four, refuse
 
 from handlers import tables
 from handlers.database import Database
 from handlers.moments import to_text
 from handlers.questions import items
 from handlers.questions.filters import KNOWN
+from handlers.vendors import VENDORS
 from webhook.api import new_app, register_api
 from webhook.api.queries import LISTS
 from webhook.problems import register_problems
@@ -158,9 +159,11 @@ def test_times_are_taken_with_any_offset(api: Api, database: Database) -> None:
 
 def test_every_kind_is_listed_and_shown(api: Api, inbox: Inbox, database: Database, settings: Settings) -> None:
     keep_four(inbox, database, settings)
+    fill_segments(database, 10)
     refuse(database, inbox, [file_created(9)])
     for kind, names in (
         ("recordings", items.RECORDING),
+        ("segments", items.SEGMENT),
         ("tasks", items.TASK),
         ("deliveries", items.DELIVERY),
         ("refusals", items.REFUSAL),
@@ -172,7 +175,9 @@ def test_every_kind_is_listed_and_shown(api: Api, inbox: Inbox, database: Databa
         assert shown["id"] == item["id"]
 
 
-@pytest.mark.parametrize("path", ["recordings/rec_x", "tasks/tsk_x", "deliveries/dlv_%00", "refusals/%F0%9F%8E%AC"])
+@pytest.mark.parametrize(
+    "path", ["recordings/rec_x", "segments/seg_x", "tasks/tsk_x", "deliveries/dlv_%00", "refusals/%F0%9F%8E%AC"]
+)
 def test_a_row_that_is_not_there_is_a_problem(api: Api, path: str) -> None:
     assert "there is no" in problem(api.get(f"/api/v1/{path}"), 404)["detail"]
 
@@ -188,7 +193,7 @@ def test_the_parameters_of_each_list_are_the_filters_of_its_kind() -> None:
 @on_one_engine
 def test_every_wrong_parameter_is_told_at_once(api: Api) -> None:
     query = (
-        "limit=0&limt=5&total=maybe&q=&state=gone&type=movie&door=window&cursor=abc&room_id=a%00b"
+        "limit=0&limt=5&total=maybe&q=&vendor=aliyum&state=gone&type=movie&door=window&cursor=abc&room_id=a%00b"
         "&started_after=1599042234&started_before=2020-09-02T10:23:54&updated_after=2020-09-02T10:23:54+08:00"
     )
     told = wrong(api.get(f"/api/v1/recordings?{query}"))
@@ -197,6 +202,7 @@ def test_every_wrong_parameter_is_told_at_once(api: Api) -> None:
     assert all(name in told["limt"] for name in KNOWN["recordings"])
     assert "1 to 1000" in told["limit"]
     assert "'announced', 'available'" in told["state"]
+    assert told["vendor"] == f"is 'aliyum'; expected {', '.join(repr(name) for name in VENDORS)}"
     assert "2020-09-02T10:23:54Z" in told["started_after"]
     assert "%2B" in told["updated_after"]
 

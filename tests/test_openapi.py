@@ -66,7 +66,7 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 
 
 def test_the_document_tells_every_operation(document: dict[str, Any]) -> None:
-    kinds = ("recordings", "tasks", "deliveries", "refusals")
+    kinds = ("recordings", "segments", "tasks", "deliveries", "refusals")
     expected = {("get", f"/api/v1/{kind}") for kind in kinds} | {("get", f"/api/v1/{kind}/{{id}}") for kind in kinds}
     for path in ("deliveries/replay", "deliveries/{id}/replay", "refusals/release", "refusals/{id}/release"):
         expected.add(("post", f"/api/v1/{path}"))

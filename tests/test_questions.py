@@ -20,6 +20,7 @@ from handlers import questions, tables
 from handlers.errors import WrongRequest
 from handlers.questions import items
 from handlers.questions.filters import DELIVERIES, KNOWN, MOST, RECORDINGS, TASKS, Filters, Page, to_cursor
+from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def test_a_task_holds_the_names_of_the_contract(kept: list[str], database: Datab
         shown = questions.show_task(connection, item["id"])
     assert tuple(item) == items.TASK
     assert (item["run"], item["recording_count"], item["recorded_ms"]) == (1, 1, 1_792_000)
-    assert shown == item
+    assert shown == item | {"marks": [], "identifiers": []}
 
 
 def test_a_delivery_tells_its_state_repeats_and_events(kept: list[str], database: Database) -> None:
@@ -139,6 +140,7 @@ def test_what_is_not_there_is_none(database: Database) -> None:
         (Filters(q="oom"), ()),
         (Filters(q="record/00011", format=("mp4",)), range(110, 120, 2)),
         (Filters(vendor=("huawei",)), ()),
+        (Filters(vendor=("aliyun", "huawei"), room_id=("room-000001",)), range(4, 8)),
         (Filters(state=("announced", "missing")), ()),
         (Filters(door=("http",)), ()),
         (Filters(account=("lessons",), type=("record",), state=("available",)), range(120)),
@@ -232,7 +234,7 @@ def test_recordings_are_found_by_the_door_of_any_delivery(kept: list[str], datab
 
 @pytest.mark.parametrize("kind", list(LISTS))
 def test_every_filter_of_a_kind_can_be_asked_and_no_other(database: Database, kind: str) -> None:
-    samples = {"type": ("record",), "door": ("http",), "q": "a"}
+    samples = {"type": ("record",), "door": ("http",), "q": "a", "vendor": ("aliyun",)}
     samples["state"] = {DELIVERIES: ("kept",), TASKS: ("running",)}.get(kind, ("available",))
     for one in fields(Filters):
         value: Any = samples.get(one.name, ("a",) if one.default == () else 1)
@@ -248,10 +250,13 @@ def test_every_filter_of_a_kind_can_be_asked_and_no_other(database: Database, ki
 
 
 def test_every_wrong_filter_is_told_at_once(database: Database) -> None:
-    filters = Filters(state=("gone",), type=("movie",), room_id=("a\0b",), q="\ud800", reason=("x",))
+    filters = Filters(
+        vendor=("aliyum",), state=("gone",), type=("movie",), room_id=("a\0b",), q="\ud800", reason=("x",)
+    )
     with database.read() as connection, pytest.raises(WrongRequest) as caught:
         questions.list_recordings(connection, filters, Page())
-    assert set(caught.value.wrong) == {"state", "type", "room_id", "q", "reason"}
+    assert set(caught.value.wrong) == {"vendor", "state", "type", "room_id", "q", "reason"}
+    assert caught.value.wrong["vendor"] == f"is 'aliyum'; expected {', '.join(VENDORS)}"
     assert "announced, available" in caught.value.wrong["state"]
 
 

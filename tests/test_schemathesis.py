@@ -13,6 +13,8 @@ from program import request, running
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from webhook.api.lists import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,8 +48,7 @@ def api(server: Program) -> Any:
 
 
 def operations() -> list[str]:
-    kinds = {"recordings": "recording", "tasks": "task", "deliveries": "delivery", "refusals": "refusal"}
-    asking = [name for many, one in kinds.items() for name in (f"list_{many}", f"show_{one}")]
+    asking = [name for kind in KINDS for name in (f"list_{kind.name}", f"show_{kind.noun}")]
     changing = ["replay_delivery", "replay_deliveries", "release_refusal", "release_refusals"]
     return [*asking, *changing, "receive_callback"]
 

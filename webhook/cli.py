@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "migrate": "migrating",
     "accounts": "accounts",
     "recordings": "exporting",
+    "segments": "exporting",
     "tasks": "lists",
     "deliveries": "lists",
     "refusals": "lists",

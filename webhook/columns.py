@@ -55,6 +55,10 @@ def _file(key: str | None) -> str:
     return "-" if key is None else key.rsplit("/", 1)[-1]
 
 
+def _people(streams: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(stream["user_id"] for stream in streams) or "-"
+
+
 def _column(heading: str, name: str, cell: Callable[[Any], str] = _plain, *, is_number: bool = False) -> Column:
     return Column(heading=heading, name=name, cell=cell, is_number=is_number)
 
@@ -70,6 +74,15 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _column("STATE", "state"),
         _column("FILE", "key", _file),
     ),
+    "segments": (
+        _column("ID", "id"),
+        _column("STARTED (UTC)", "started_at", moment),
+        _column("LENGTH", "duration_ms", span, is_number=True),
+        *_TASK,
+        _column("IDENTIFIER", "identifier"),
+        _column("STREAMS", "streams", _people),
+        _column("FILE", "key", _file),
+    ),
     "tasks": (
         _column("ID", "id"),
         _column("STARTED (UTC)", "started_at", moment),
@@ -78,7 +91,9 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _column("TYPE", "type"),
         _column("RUN", "run", is_number=True),
         _column("STATE", "state"),
+        _column("UPLOAD", "upload"),
         _column("FILES", "recording_count", is_number=True),
+        _column("SLICES", "segment_count", is_number=True),
         _column("RECORDED", "recorded_ms", span, is_number=True),
     ),
     "deliveries": (

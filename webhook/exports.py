@@ -1,4 +1,4 @@
-"""Decides how recordings leave as a file: CSV or NDJSON, item by item, into a file that is whole or not there.
+"""Decides how items leave as a file: CSV or NDJSON, one by one, into a file that is whole or not there.
 
 CSV is RFC 4180 in UTF-8 with a header: one column for each value of an item under its name in the API, an absent
 value empty, `streams`, `media` and `flags` as JSON text. It is data for programs: a cell that a spreadsheet would take

@@ -19,6 +19,7 @@ from handlers.questions.filters import (
     MOST,
     RECORDINGS,
     REFUSALS,
+    SEGMENTS,
     TASKS,
     Filters,
     Page,
@@ -26,10 +27,11 @@ from handlers.questions.filters import (
     from_cursor,
     to_cursor,
 )
-from handlers.questions.narrowing import Road, road
+from handlers.questions.narrowing import road
+from handlers.questions.timeline import identifiers_of, marks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
     from sqlalchemy.sql import FromClause
@@ -58,6 +60,11 @@ def list_recordings(connection: Connection, filters: Filters, page: Page) -> Lis
     return _listing(connection, RECORDINGS, filters, page, _recordings)
 
 
+def list_segments(connection: Connection, filters: Filters, page: Page) -> Listing:
+    """Return a page of segments; raise WrongRequest for filters or a page that can't be."""
+    return _listing(connection, SEGMENTS, filters, page, _segments)
+
+
 def list_tasks(connection: Connection, filters: Filters, page: Page) -> Listing:
     """Return a page of tasks; raise WrongRequest for filters or a page that can't be."""
     return _listing(connection, TASKS, filters, page, _tasks)
@@ -79,10 +86,20 @@ def show_recording(connection: Connection, recording: str) -> Item | None:
     return found[0] | {"sightings": _sightings(connection, recording)} if found else None
 
 
-def show_task(connection: Connection, task: str) -> Item | None:
-    """Return the task, or None."""
-    found = _tasks(connection, _one(connection, TASKS, task))
+def show_segment(connection: Connection, segment: str) -> Item | None:
+    """Return the segment, or None."""
+    found = _segments(connection, _one(connection, SEGMENTS, segment))
     return found[0] if found else None
+
+
+def show_task(connection: Connection, task: str) -> Item | None:
+    """Return the task with its marks, and with the identifiers of its segments, or None."""
+    rows = _one(connection, TASKS, task)
+    if not rows:
+        return None
+    marks = [items.mark(row) for row in marks_of(connection, rows[0])]
+    identifiers = [items.identifier(row) for row in identifiers_of(connection, rows[0])]
+    return items.task(rows[0]) | {"marks": marks, "identifiers": identifiers}
 
 
 def show_delivery(connection: Connection, delivery: str) -> Item | None:
@@ -112,19 +129,30 @@ def export_recordings(database: Database, filters: Filters, *, chunk: int = MOST
 
     Each chunk is a transaction of its own, so an export of any length keeps no server from its work.
     """
+    return _export(database, list_recordings, filters, chunk)
+
+
+def export_segments(database: Database, filters: Filters, *, chunk: int = MOST) -> Iterator[Item]:
+    """Yield every matching segment, as export_recordings() does recordings."""
+    return _export(database, list_segments, filters, chunk)
+
+
+def _export(
+    database: Database, ask: Callable[[Connection, Filters, Page], Listing], filters: Filters, chunk: int
+) -> Iterator[Item]:
     page = Page(limit=chunk)
     while True:
         with database.read() as connection:
-            listing = list_recordings(connection, filters, page)
+            listing = ask(connection, filters, page)
         yield from listing.items
         if listing.next is None:
             return
         page = Page(limit=chunk, cursor=listing.next)
 
 
-def matching(kind: str, filters: Filters, *, from_newest: bool = False) -> Select[str]:
-    """Return the query for the ids of the rows that the filters let through; see conditions() for `from_newest`."""
-    wanted = conditions(kind, filters, from_newest=from_newest)
+def matching(kind: str, filters: Filters, *, loose: Collection[str] = ()) -> Select[str]:
+    """Return the query for the ids of the rows that the filters let through; see conditions() for `loose`."""
+    wanted = conditions(kind, filters, loose=loose)
     return select(_id(kind, filters)).select_from(_source(kind, filters)).where(*wanted)
 
 
@@ -147,11 +175,11 @@ def _rows(connection: Connection, kind: str, filters: Filters, page: Page) -> li
     last = from_cursor(kind, page)
     check(kind, filters)
     chosen_road = road(connection, kind, filters)
-    query = matching(kind, filters, from_newest=chosen_road is Road.NEWEST)
+    query = matching(kind, filters, loose=chosen_road.loose)
     if last is not None:
         query = query.where(key < last)
     # An expression has no index, so the planner can't follow the order of the ids through rows that don't match.
-    order = key.concat(literal("")) if chosen_road is Road.FEW else key
+    order = key.concat(literal("")) if chosen_road.is_sorted else key
     chosen = query.order_by(order.desc()).limit(page.limit + 1).subquery("chosen")
     return _fetch(connection, kind, chosen, chosen.c[0], heavy=False)
 
@@ -171,7 +199,7 @@ def _fetch(connection: Connection, kind: str, chosen: FromClause, key: ColumnEle
     if kind == DELIVERIES:
         counted = (seen.c.account == table.c.account) & (seen.c.seen_key == table.c.seen_key)
         query = query.join(inbox, inbox.c.delivery == table.c.id).outerjoin(seen, counted)
-        query = query.add_columns(inbox.c.state, inbox.c.reason, seen.c.repeats)
+        query = query.add_columns(inbox.c.state, inbox.c.reason, inbox.c.is_bulk, seen.c.repeats)
     return [dict(row) for row in connection.execute(query.order_by(key.desc())).mappings()]
 
 
@@ -191,6 +219,10 @@ def _recordings(connection: Connection, rows: Sequence[Row]) -> list[Item]:
     streams = _streams(connection, [row["id"] for row in rows])
     shared = _shared(connection, rows)
     return [items.recording(row, streams[row["id"]], shared=row["id"] in shared) for row in rows]
+
+
+def _segments(_connection: Connection, rows: Sequence[Row]) -> list[Item]:
+    return [items.segment(row) for row in rows]
 
 
 def _tasks(_connection: Connection, rows: Sequence[Row]) -> list[Item]:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, get_args
 from handlers import tables
 from handlers.errors import WrongRequest
 from handlers.events import TaskType
+from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RECORDINGS = "recordings"
+SEGMENTS = "segments"
 TASKS = "tasks"
 DELIVERIES = "deliveries"
 REFUSALS = "refusals"
@@ -25,42 +27,25 @@ REFUSALS = "refusals"
 DEFAULT_LIMIT = 50
 MOST = 1000
 
-_NAMES = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type")
+_IDS = ("vendor", "account", "app_id", "business_id", "room_id", "task_id")
+_NAMES = (*_IDS, "type")
+_STARTED = ("started_after", "started_before")
+_RECEIVED = ("received_after", "received_before")
 #: kind of row -> the filters that it knows
 KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        RECORDINGS: (
-            *_NAMES,
-            "user_id",
-            "format",
-            "state",
-            "door",
-            "started_after",
-            "started_before",
-            "received_after",
-            "received_before",
-            "updated_after",
-            "q",
-        ),
-        TASKS: (*_NAMES, "state", "started_after", "started_before", "updated_after", "q"),
-        DELIVERIES: (
-            *_NAMES,
-            "user_id",
-            "format",
-            "state",
-            "door",
-            "reason",
-            "received_after",
-            "received_before",
-            "q",
-        ),
-        REFUSALS: ("vendor", "account", "door", "reason", "received_after", "received_before"),
+        RECORDINGS: (*_NAMES, "user_id", "format", "state", "door", *_STARTED, *_RECEIVED, "updated_after", "q"),
+        SEGMENTS: (*_IDS, "user_id", *_STARTED, *_RECEIVED, "q"),
+        TASKS: (*_NAMES, "state", *_STARTED, "updated_after", "q"),
+        DELIVERIES: (*_NAMES, "user_id", "format", "state", "door", "reason", *_RECEIVED, "q"),
+        REFUSALS: ("vendor", "account", "door", "reason", *_RECEIVED),
     }
 )
 #: kind of row -> the states that its rows can have
 STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         RECORDINGS: ("announced", "available", "verified", "missing", "mismatch"),
+        SEGMENTS: (),
         TASKS: ("unknown", "running", "stopped", "failed"),
         DELIVERIES: (tables.KEPT, tables.PROCESSED, tables.QUARANTINED),
         REFUSALS: (),
@@ -77,7 +62,8 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 class Filters:
     """What the rows of a list must have; several values of one field mean any of them.
 
-    A delivery has the names (app_id to format, and q) of a recording that it told of: all of them of the same one.
+    A delivery has the names (app_id to format, and q) of what it told of: a recording, a segment, or the start, stop,
+    failure or upload of a task; all of them of the same one.
 
     Times are milliseconds since 1970 UTC; "after" includes the moment itself, "before" does not.
     """
@@ -100,11 +86,11 @@ class Filters:
     reason: tuple[str, ...] = ()
     started_after: int | None = None
     started_before: int | None = None
-    #: of a recording: when it was first heard of
+    #: of a recording or segment: when it was first heard of
     received_after: int | None = None
     received_before: int | None = None
     updated_after: int | None = None
-    #: what the room, the task or the key of the file begins with
+    #: what the room or the task begins with; of a recording: or the key of its file
     q: str | None = None
 
     def given(self) -> tuple[str, ...]:
@@ -127,7 +113,7 @@ def check(kind: str, filters: Filters) -> None:
         for name in filters.given()
         if name not in KNOWN[kind]
     }
-    for name, words in (("state", STATES[kind]), ("type", TYPES), ("door", DOORS)):
+    for name, words in (("vendor", tuple(VENDORS)), ("state", STATES[kind]), ("type", TYPES), ("door", DOORS)):
         unknown = [word for word in getattr(filters, name) if word not in words]
         if unknown and name not in wrong:
             wrong[name] = f"is {unknown[0]!r}; expected {', '.join(words)}"

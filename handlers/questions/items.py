@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.keeping.deliveries import unpack_headers
 from handlers.moments import to_text
+from handlers.tables import PROCESSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +47,26 @@ RECORDING = (
     "first_seen_at",
     "updated_at",
 )
+SEGMENT = (
+    "id",
+    "task",
+    "vendor",
+    "account",
+    "app_id",
+    "room_id",
+    "task_id",
+    "identifier",
+    "bucket",
+    "region",
+    "key",
+    "streams",
+    "mixed",
+    "started_at",
+    "duration_ms",
+    "size_bytes",
+    "media",
+    "first_seen_at",
+)
 TASK = (
     "id",
     "type",
@@ -66,10 +87,16 @@ TASK = (
     "recorded_ms",
     "updated_at",
 )
+MARK = ("at", "kind", "state", "begins", "upload", "progress", "reason", "delivery")
+IDENTIFIER = ("identifier", "first_at", "last_at", "segment_count")
 DELIVERY = ("id", "account", "vendor", "door", "received_at", "state", "reason", "repeats", "events")
 REFUSAL = ("id", "account", "vendor", "door", "reason", "detail", "received_at", "size_bytes", "released")
 
-_TIMES = frozenset({"started_at", "ended_at", "first_seen_at", "updated_at", "received_at"})
+_TIMES = frozenset(
+    {"started_at", "ended_at", "first_seen_at", "updated_at", "received_at", "at", "first_at", "last_at"}
+)
+#: what a delivery means of which no event is kept, because it tells of segments
+_BULK = ("segment.created",)
 
 
 def recording(row: Mapping[str, Any], streams: Sequence[Mapping[str, Any]], *, shared: bool) -> Item:
@@ -82,6 +109,22 @@ def recording(row: Mapping[str, Any], streams: Sequence[Mapping[str, Any]], *, s
     return _item(RECORDING, row, told)
 
 
+def segment(row: Mapping[str, Any]) -> Item:
+    """Return a segment's item."""
+    told = {name: json.loads(row[name]) for name in ("streams", "media")}
+    return _item(SEGMENT, row, told | {"identifier": row["identifier"] or None})
+
+
+def mark(row: Mapping[str, Any]) -> Item:
+    """Return one mark of a task, as shown with the task."""
+    return _item(MARK, row, {})
+
+
+def identifier(row: Mapping[str, Any]) -> Item:
+    """Return what the slices of one identifier span, as shown with their task."""
+    return _item(IDENTIFIER, row, {"identifier": row["identifier"] or None})
+
+
 def task(row: Mapping[str, Any]) -> Item:
     """Return a task's item."""
     return _item(TASK, row, {})
@@ -90,6 +133,8 @@ def task(row: Mapping[str, Any]) -> Item:
 def delivery(row: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Item:
     """Return a delivery's item; `events` are its rows of events, in order."""
     words = [word for event in events for word in (event["kind"], *json.loads(event["changes"]))]
+    if not words and row["is_bulk"] and row["state"] == PROCESSED:
+        words = list(_BULK)
     return _item(DELIVERY, row, {"events": list(dict.fromkeys(words)), "repeats": row["repeats"] or 0})
 
 

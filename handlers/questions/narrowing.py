@@ -1,57 +1,83 @@
-"""Whether SQLite reads a list from the few rows that match, or from the newest on until the page is full.
+"""Along which index SQLite reads a list: the one of the narrowest filter, whatever else is asked.
 
-SQLite keeps no statistics of its own accord, so it can't tell whether a range of times or a prefix holds ten rows or
-all of them: here they are counted, up to a bound. PostgreSQL knows by itself.
+SQLite keeps no statistics of its own accord, so it can't tell a room from an account, nor whether a range of times or
+a prefix holds ten rows or all of them: here the former are ranked, and the latter are counted, up to a bound.
+PostgreSQL knows by itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select
 
-from handlers.questions.conditions import RANGES, TABLES, conditions
-from handlers.questions.filters import RECORDINGS, Filters
+from handlers.questions.conditions import OF_TASK, RANGES, TABLES, TOLD, conditions
+from handlers.questions.filters import DELIVERIES, RECORDINGS, SEGMENTS, TASKS, Filters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
-#: rows that are sorted rather than looked for among all
+#: rows that are sorted rather than looked for among all; a task has thousands of segments
 _FEW = 2000
+_FEW_SEGMENTS = 20_000
+#: kind of row -> filters that name few rows, which an index yields in the order of their ids; the narrowest first
+_NARROW: Mapping[str, tuple[str, ...]] = {
+    RECORDINGS: ("task_id", "room_id", "user_id"),
+    SEGMENTS: ("room_id",),
+    TASKS: ("task_id", "room_id"),
+    # The deliveries that told of it are looked up first, however many they are.
+    DELIVERIES: tuple(sorted(TOLD)),
+}
+#: the same for filters that may name most of the rows
+_WIDE: Mapping[str, tuple[str, ...]] = {
+    RECORDINGS: ("app_id", "account"),
+    SEGMENTS: ("user_id", "account"),
+    TASKS: ("app_id", "account"),
+    DELIVERIES: ("account",),
+}
 
 
-class Road(Enum):
-    """How a list is read."""
+@dataclass(frozen=True, kw_only=True)
+class Road:
+    """How a list is read: as the engine plans it, but for what is said here."""
 
-    PLANNED = "as the engine plans it"
-    FEW = "all that match, then sorted"
-    NEWEST = "newest first, until the page is full"
+    #: find all that match, then sort; else follow the order of the ids until the page is full
+    is_sorted: bool = False
+    #: the filters that no index shall serve
+    loose: frozenset[str] = frozenset()
 
 
 def road(connection: Connection, kind: str, filters: Filters) -> Road:
     """Choose the road for a list; the filters are known to fit the kind."""
-    given = filters.given()
-    ranges = [name for name in given if name in _indexed_ranges(kind)]
-    if connection.dialect.name != "sqlite" or not ranges or _has_ordered_index(kind, given):
-        return Road.PLANNED
-    told: dict[str, Any] = {name: getattr(filters, name) for name in ranges}
+    given = frozenset(filters.given())
+    narrow = [name for name in _NARROW.get(kind, ()) if name in given]
+    wide = [name for name in _WIDE.get(kind, ()) if name in given]
+    counted = given & _countable(kind)
+    if connection.dialect.name != "sqlite":
+        return Road()
+    if narrow:
+        return Road(loose=given - {narrow[0]})
+    if not counted:
+        return Road(loose=given.intersection(wide[1:]))
+    if _are_few(connection, kind, filters, counted):
+        return Road(is_sorted=True, loose=given - counted)
+    return Road(loose=given.difference(wide[:1]))
+
+
+def _are_few(connection: Connection, kind: str, filters: Filters, counted: frozenset[str]) -> bool:
+    """Tell whether these filters alone let through so few rows that they can be sorted."""
+    few = _FEW_SEGMENTS if kind == SEGMENTS else _FEW
+    told: dict[str, Any] = {name: getattr(filters, name) for name in counted}
     narrow = conditions(kind, replace(Filters(), **told))
-    some = select(literal(1)).select_from(TABLES[kind]).where(*narrow).limit(_FEW + 1).subquery()
-    count = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    return Road.FEW if count <= _FEW else Road.NEWEST
+    some = select(literal(1)).select_from(TABLES[kind]).where(*narrow).limit(few + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() <= few
 
 
-def _indexed_ranges(kind: str) -> set[str]:
-    """Return the filters for which an index yields what lies in their range."""
+def _countable(kind: str) -> frozenset[str]:
+    """Return the filters for which an index yields what they let through, in an order of its own."""
     first = {index.columns[0].name for index in TABLES[kind].indexes}
-    return {name for name, columns in RANGES[kind].items() if first.issuperset(columns)}
-
-
-def _has_ordered_index(kind: str, given: tuple[str, ...]) -> bool:
-    """Tell whether a filter names a value for which an index yields the rows in the order of their ids."""
-    columns = ([column.name for column in index.columns] for index in TABLES[kind].indexes)
-    ordered = {names[0] for names in columns if names[1:] == ["id"]}
-    # The index of streams is ordered by recording.
-    return any(name in ordered or (kind == RECORDINGS and name == "user_id") for name in given)
+    ranges = {name for name, columns in RANGES[kind].items() if first.issuperset(columns)}
+    return frozenset(ranges | set(OF_TASK) if kind == SEGMENTS else ranges)

@@ -55,13 +55,22 @@ KINDS = (
         shown=models.RecordingShown,
     ),
     Kind(
+        name=filters.SEGMENTS,
+        noun="segment",
+        about="The audio slices of all vendors.",
+        ask=questions.list_segments,
+        show=questions.show_segment,
+        page=models.SegmentList,
+        shown=models.Segment,
+    ),
+    Kind(
         name=filters.TASKS,
         noun="task",
         about="The runs of the vendors' recording, segment and push jobs.",
         ask=questions.list_tasks,
         show=questions.show_task,
         page=models.TaskList,
-        shown=models.Task,
+        shown=models.TaskShown,
     ),
     Kind(
         name=filters.DELIVERIES,

@@ -46,17 +46,22 @@ class Sighting(BaseModel):
 
 
 class InTask(BaseModel):
-    """The names that a recording shares with its task."""
+    """The names that a recording or a segment shares with its task."""
 
     vendor: str = _about("The vendor, as in the callback URL.")
     account: str = _about("The account, as in reelhook.toml.", "lessons")
     app_id: str = _about("The vendor's id of the application.", "9q1x")
-    business_id: str | None = _about("The vendor's business id, where it has one.")
     room_id: str = _about("The room, in some vendors' words the channel.", "record-004")
     task_id: str = _about("The vendor's id of the task.", "task-005")
 
 
-class RecordingFacts(InTask):
+class InBusiness(InTask):
+    """The names, with the one that not every vendor has."""
+
+    business_id: str | None = _about("The vendor's business id, where it has one.")
+
+
+class RecordingFacts(InBusiness):
     """What is known of a recorded file."""
 
     id: str = _about("Its id: later ones compare greater.", "rec_01jf3q4m5n6p7r8s9t0v1w2x3y")
@@ -95,7 +100,25 @@ class RecordingShown(RecordingFacts):
     sightings: list[Sighting] = _about("The deliveries that told of it, in the order in which they came.")
 
 
-class Task(InTask):
+class Segment(InTask):
+    """An audio slice."""
+
+    id: str = _about("Its id: later ones compare greater.", "seg_01jf3q4m5n6p7r8s9t0v1w2x3y")
+    task: str = _about("The id of its task.", "tsk_01jf3q4m5n6p7r8s9t0v1w2x3y")
+    identifier: str | None = _about("The vendor's name for the slices of one run, until an update changes it.")
+    bucket: str | None = _about("Its bucket.", "rtc-record")
+    region: str | None = _about("Its bucket's region.", "cn-beijing")
+    key: str | None = _about("Its key in the bucket.", "slices/record-004/1.wav")
+    streams: list[Stream] = _about("Whose sound is in it, as far as is known.")
+    mixed: bool | None = _about("The sound of several streams, mixed.")
+    started_at: Time | None = _about("When it begins.")
+    duration_ms: int | None = _about("Its length in milliseconds.", 20000)
+    size_bytes: int | None = _about("Its size in bytes.")
+    media: dict[str, str | int] = _about("sample_rate, channels and the like.", {"sample_rate": 16000})
+    first_seen_at: Time = _about("When it was first heard of.")
+
+
+class Task(InBusiness):
     """One run of a vendor's recording, segment or push job."""
 
     id: str = _about("Its id: later ones compare greater.", "tsk_01jf3q4m5n6p7r8s9t0v1w2x3y")
@@ -110,6 +133,37 @@ class Task(InTask):
     segment_count: int = _about("How many audio slices it has.", 0)
     recorded_ms: int = _about("Milliseconds that at least one of its files covers.", 1792000)
     updated_at: Time = _about("When its row last changed.")
+
+
+class Mark(BaseModel):
+    """What one delivery said of a run: that it began, goes on or ended, or how far the upload of its files is."""
+
+    at: Time = _about("The vendor's time of it.")
+    kind: str = _about("What it means in our words.", "task.started")
+    state: Literal["running", "stopped", "failed"] | None = _about("What it says of the run; null: nothing.")
+    begins: bool = _about("The run begins here.")
+    upload: Literal["uploading", "done", "backed_up", "failed"] | None = _about(
+        "What it says of the upload of the run's files; null: nothing."
+    )
+    progress: int | None = _about("How much is uploaded, 0 to 10000: hundredths of a percent.", 2550)
+    reason: str | None = _about("Why it stopped or failed, in the vendor's words.")
+    delivery: str = _about("The delivery that said it.", "dlv_01jf3q4m5n6p7r8s9t0v1w2x3y")
+
+
+class Identifier(BaseModel):
+    """What the slices of one identifier span."""
+
+    identifier: str | None = _about("The identifier; null for the slices of which the vendor told none.")
+    first_at: Time = _about("When the first of them begins.")
+    last_at: Time = _about("When the last of them ends.")
+    segment_count: int = _about("How many they are.", 90)
+
+
+class TaskShown(Task):
+    """One run of a vendor's job, with what the vendor told of it."""
+
+    marks: list[Mark] = _about("What the vendor told of the run, in the order of its times.")
+    identifiers: list[Identifier] = _about("Of a segment task: what its identifiers span, in order; else empty.")
 
 
 class Delivery(BaseModel):
@@ -154,7 +208,7 @@ class Raw(BaseModel):
 class DeliveryShown(Delivery, Raw):
     """Something that arrived, whole."""
 
-    event_details: list[EventDetail] = _about("What it was read as, in order.")
+    event_details: list[EventDetail] = _about("What it was read as, in order, segments excepted: of them none is kept.")
 
 
 class Refusal(BaseModel):
@@ -187,6 +241,12 @@ class RecordingList(Listing):
     """A page of recordings, newest first."""
 
     items: list[Recording]
+
+
+class SegmentList(Listing):
+    """A page of segments, newest first."""
+
+    items: list[Segment]
 
 
 class TaskList(Listing):

@@ -11,6 +11,7 @@ from handlers.errors import WrongRequest
 from handlers.moments import RFC_3339, from_text
 from handlers.questions import filters
 from handlers.questions.filters import DEFAULT_LIMIT, MOST, Filters, Page
+from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value or re.search("[\0\ud800-\udfff]", value):
         raise ValueError("expected text that is not empty and holds no NUL")
     return value
+
+
+def _vendor(value: object) -> str:
+    if value not in VENDORS:
+        raise ValueError(f"expected {', '.join(repr(name) for name in VENDORS)}")
+    return str(value)
 
 
 def _moment(value: object) -> int:
@@ -54,6 +61,7 @@ def _many(description: str, example: str) -> Any:  # noqa: ANN401 - what pydanti
 
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "pattern": _TEXT})]
 Texts = tuple[Text, ...]
+Vendors = tuple[Annotated[str, BeforeValidator(_vendor), WithJsonSchema({"type": "string", "enum": [*VENDORS]})], ...]
 Moment = Annotated[
     int | None,
     BeforeValidator(_moment),
@@ -126,33 +134,44 @@ class Paged(Asked):
 class Named(Asked):
     """Filters by what deliveries and what they tell of have in common."""
 
-    vendor: Texts = Field(default=(), description="The vendor's name, as in its callback URL.")
+    vendor: Vendors = Field(default=(), description="The vendor's name, as in its callback URL.")
     account: Texts = _many("The account's name, as in reelhook.toml.", "lessons")
 
 
 class InTask(Named):
-    """Filters by the vendor's names of a task; of a delivery: of a recording that it told of."""
+    """Filters by the vendor's names of a task; of a delivery: of one that it told of."""
 
     app_id: Texts = _many("The vendor's id of the application.", "9q1x")
     business_id: Texts = _many("The vendor's business id, where it has one.", "school-1")
     room_id: Texts = _many("The room, in some vendors' words the channel.", "record-004")
     task_id: Texts = _many("The vendor's id of the task.", "task-005")
+    q: Prefix = Field(default=None, description="What the room or the task id begins with.")
+
+
+class OfType(InTask):
+    """The same, and by what the task does."""
+
     type: Types = Field(default=(), description="The kind of the task.")
-    q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
 
 
-class InFile(InTask):
+class InFile(OfType):
     """Filters by what is in a file; of a delivery: in one that it told of."""
 
+    q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
     user_id: Texts = _many("Somebody whose picture or sound is in the file.", "teacher-1")
     format: Texts = _many("The file's format, in lower case.", "m3u8")
 
 
-class Moved(Asked):
-    """Filters by when something began, and last changed."""
+class Started(Asked):
+    """Filters by when something began."""
 
     started_after: Moment = Field(default=None, description="Began at this time or later.")
     started_before: Moment = Field(default=None, description="Began before this time.")
+
+
+class Moved(Started):
+    """Filters by when something began, and last changed."""
+
     updated_after: Moment = Field(default=None, description="Changed in the catalogue at this time or later.")
 
 
@@ -160,10 +179,10 @@ class Received(Asked):
     """Filters by when something came in."""
 
     received_after: Moment = Field(
-        default=None, description="Came (a recording: was first heard of) at this time or later."
+        default=None, description="Came (a recording or segment: was first heard of) at this time or later."
     )
     received_before: Moment = Field(
-        default=None, description="Came (a recording: was first heard of) before this time."
+        default=None, description="Came (a recording or segment: was first heard of) before this time."
     )
 
 
@@ -178,7 +197,15 @@ class RecordingsQuery(Paged, InFile, Moved, Received):
     door: Doors = Field(default=(), description="A way by which any of its deliveries came in.")
 
 
-class TasksQuery(Paged, InTask, Moved):
+class SegmentsQuery(Paged, InTask, Started, Received):
+    """Parameters of the list of segments."""
+
+    kind = filters.SEGMENTS
+
+    user_id: Texts = _many("Somebody whose sound alone is in it.", "teacher-1")
+
+
+class TasksQuery(Paged, OfType, Moved):
     """Parameters of the list of tasks."""
 
     kind = filters.TASKS
@@ -189,7 +216,7 @@ class TasksQuery(Paged, InTask, Moved):
 
 
 class DeliveryFilters(InFile, Received):
-    """Filters of deliveries; those by task and file are about one recording that the delivery told of."""
+    """Filters of deliveries; those by task and file are about one thing that the delivery told of."""
 
     door: Doors = Field(default=(), description="The way by which it came in.")
     state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(
@@ -249,5 +276,5 @@ class Id(BaseModel):
 
 #: kind of row -> the parameters of its list
 LISTS: dict[str, type[Paged]] = {
-    query.kind: query for query in (RecordingsQuery, TasksQuery, DeliveriesQuery, RefusalsQuery)
+    query.kind: query for query in (RecordingsQuery, SegmentsQuery, TasksQuery, DeliveriesQuery, RefusalsQuery)
 }

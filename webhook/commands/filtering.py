@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from handlers.questions.filters import Filters
 
-_NAMES = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type")
+_IDS = ("vendor", "account", "app_id", "business_id", "room_id", "task_id")
+_NAMES = (*_IDS, "type")
 _RECEIVED = ("received_after", "received_before")
 _STARTED = ("started_after", "started_before")
 #: kind of row -> the filters that it knows
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "recordings": (*_NAMES, "user_id", "format", "state", "door", *_STARTED, *_RECEIVED, "updated_after", "q"),
+    "segments": (*_IDS, "user_id", *_STARTED, *_RECEIVED, "q"),
     "tasks": (*_NAMES, "state", *_STARTED, "updated_after", "q"),
     "deliveries": (*_NAMES, "user_id", "format", "state", "door", "reason", *_RECEIVED, "q"),
     "refusals": ("vendor", "account", "door", "reason", *_RECEIVED),
@@ -28,6 +30,7 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
 #: kind of row -> the states that its rows can have
 STATES: Mapping[str, tuple[str, ...]] = {
     "recordings": ("announced", "available", "verified", "missing", "mismatch"),
+    "segments": (),
     "tasks": ("unknown", "running", "stopped", "failed"),
     "deliveries": ("kept", "processed", "quarantined"),
     "refusals": (),
@@ -51,6 +54,11 @@ _HELP: Mapping[str, str] = {
     "received_before": "Received before this time.",
     "updated_after": "Changed at this time or later.",
     "q": "Whose room, task or file key begins with this.",
+}
+#: the same where a kind of row has less: no index finds the key of a segment
+_HELP_OF: Mapping[str, Mapping[str, str]] = {
+    "segments": {"user_id": "With this participant's sound alone.", "q": "Whose room or task begins with this."},
+    "tasks": {"q": "Whose room or task begins with this."},
 }
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
@@ -100,13 +108,14 @@ def is_filtered(values: Mapping[str, Any]) -> bool:
 
 
 def _option(kind: str, name: str, format_option: str) -> Callable[[Command], Command]:
+    about = {**_HELP, **_HELP_OF.get(kind, {})}
     flag = format_option if name == "format" else f"--{name.replace('_', '-')}"
     if name.endswith(("_after", "_before")):
-        return click.option(flag, name, type=Moment(), metavar="TIME", help=_HELP[name])
+        return click.option(flag, name, type=Moment(), metavar="TIME", help=about[name])
     if name == "q":
-        return click.option(flag, name, metavar="PREFIX", help=_HELP[name])
+        return click.option(flag, name, metavar="PREFIX", help=about[name])
     words = {"state": STATES[kind], "type": TYPES, "door": DOORS}.get(name)
     if words is not None:
         told = {"state": "In this state.", "type": "Of this type of task.", "door": "That came through this door."}
         return click.option(flag, name, type=click.Choice(words), multiple=True, help=told[name])
-    return click.option(flag, name, multiple=True, metavar=name.upper(), help=_HELP[name])
+    return click.option(flag, name, multiple=True, metavar=name.upper(), help=about[name])

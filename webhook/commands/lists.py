@@ -1,4 +1,4 @@
-"""`reelhook recordings|tasks|deliveries|refusals list|show`: the API's questions, asked in a terminal."""
+"""`reelhook recordings|segments|tasks|deliveries|refusals list|show`: the API's questions, asked in a terminal."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ _RECORDINGS = Noun(
     one="recording",
     prefix="rec",
     help="The recorded files.",
+    advice="`reelhook deliveries list` shows what came in; " + _FIRST,
+)
+_SEGMENTS = Noun(
+    many="segments",
+    one="segment",
+    prefix="seg",
+    help="The audio slices.",
     advice="`reelhook deliveries list` shows what came in; " + _FIRST,
 )
 _TASKS = Noun(
@@ -169,6 +176,7 @@ def _dumped(value: object, indent: int | None = 2) -> str:
 
 
 recordings = _group(_RECORDINGS)
+segments = _group(_SEGMENTS)
 tasks = _group(_TASKS)
 deliveries = _group(_DELIVERIES)
 refusals = _group(_REFUSALS)
