@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mns.account import Account
 from mns.mns_exception import MNSServerException
 from mns.queue import Message
+
+from standin.mns import KINDS
+from standin.mns.command import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +101,10 @@ def test_a_port_that_is_taken_is_said_so() -> None:
         done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
         assert port in done.stderr
+
+
+def test_every_option_and_every_fault_is_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "standin.md").read_text()
+    section = page.partition("\n## MNS\n")[2].partition("\n## ")[0]
+    options = [option for parameter in command.params for option in parameter.opts]
+    assert [name for name in [*options, *(f"| `{kind}` |" for kind in KINDS)] if name not in section] == []
