@@ -233,6 +233,15 @@ def test_a_connection_serves_requests_one_after_another_until_it_is_to_close(mns
     assert answers.count(b"MissingAuthorizationHeader") == 4
 
 
+def test_a_caller_that_asks_before_sending_a_body_is_told_to_go_on(mns: MnsStandin) -> None:
+    head = (
+        b"POST /-/messages?queue=recordings HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close"
+    )
+    answer = converse(mns, head + b"\r\n\r\na")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\n")
+    assert [one.body for one in mns.messages("recordings")] == ["a"]
+
+
 def test_a_caller_that_breaks_off_does_no_harm(mns: MnsStandin) -> None:
     host, _, port = mns.endpoint.removeprefix("http://").partition(":")
     for part in (b"", b"GET", b"POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc"):

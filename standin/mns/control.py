@@ -51,7 +51,7 @@ def _bodies(request: Request) -> list[str]:
     """Read one message per line from NDJSON, else the whole as one message."""
     text = request.body.decode()
     if request.headers.get("content-type", "").startswith("application/x-ndjson"):
-        return [line for line in text.splitlines() if line]
+        return [line for line in text.replace("\r\n", "\n").split("\n") if line]
     return [text]
 
 

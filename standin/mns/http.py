@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from standin.mns.call import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _LONGEST_LINE = 65_536
 _MOST_HEADERS = 100
@@ -28,8 +28,10 @@ class UnreadableRequest(Exception):
         self.status = status
 
 
-def read_request(stream: BinaryIO) -> tuple[Request, bool] | None:
+def read_request(stream: BinaryIO, proceed: Callable[[bytes], object]) -> tuple[Request, bool] | None:
     """Read the next request and whether the connection stays open after it; None once the caller has hung up.
+
+    A caller that asks before it sends a body (Expect, as curl does) is told through `proceed` to go on.
 
     Raises:
         UnreadableRequest: It is no HTTP/1.x, over the size, or chunked.
@@ -43,7 +45,10 @@ def read_request(stream: BinaryIO) -> tuple[Request, bool] | None:
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise UnreadableRequest(400, "The first line is no HTTP/1.x request.")
     headers = _read_headers(stream)
-    body = stream.read(_length(headers))
+    length = _length(headers)
+    if headers.get("expect", "").lower() == "100-continue":
+        proceed(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = stream.read(length)
     connection = headers.get("connection", "").lower()
     stays = connection != "close" if words[2] != "HTTP/1.0" else connection == "keep-alive"
     return Request(words[0], words[1], headers, body), stays

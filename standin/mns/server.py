@@ -120,7 +120,7 @@ class _Connection:
         with self._stream.makefile("rb") as reader:
             while not self._stopping.is_set():
                 try:
-                    read = http.read_request(reader)
+                    read = http.read_request(reader, self._stream.sendall)
                     if read is None:
                         return
                     self._answer(*read)
