@@ -1,0 +1,482 @@
+"""The stand-in of Alibaba Cloud's RTC API: the vendor's own SDK is let in, and what the vendor refuses is refused."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from standin_callers import aliyun, aliyun_request, plain, send, with_header
+
+from standin.openapi import Credential, OpenApiStandin
+from standin.openapi.aliyun import signature
+from standin.openapi.aliyun.parameters import MEDIA_ENCODES, TASK_PROFILES
+from standin.openapi.wire import Request
+
+with warnings.catch_warnings():  # what it imports on a newer Python is the SDK's own affair
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from alibabacloud_rtc20180111.client import Client
+    from alibabacloud_rtc20180111.models import (
+        StartRecordTaskRequest,
+        StartRecordTaskRequestUserPanes,
+        StartRecordTaskRequestUserPanesImages,
+        StartRecordTaskRequestUserPanesTexts,
+        StopRecordTaskRequest,
+        UpdateRecordTaskRequest,
+    )
+    from alibabacloud_tea_openapi.exceptions import ClientException
+    from alibabacloud_tea_openapi.utils_models import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# The SDK takes the time of day with utcnow.
+pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow:DeprecationWarning")
+
+IDS = {"app_id": "a", "channel_id": "c", "task_id": "t", "template_id": "tpl"}
+
+
+@pytest.fixture
+def api() -> Iterator[OpenApiStandin]:
+    temporary = Credential(secret="TSK", security_token="token")
+    with OpenApiStandin(vendor="aliyun", credentials={"AK": "SK", "TAK": temporary}) as standing:
+        yield standing
+
+
+@pytest.fixture
+def running(api: OpenApiStandin) -> OpenApiStandin:
+    api.tasks.add(app_id="a", room_id="c", task_id="t")
+    return api
+
+
+def sdk(api: OpenApiStandin, key: str = "AK", secret: str = "SK", token: str | None = None) -> Any:
+    return Client(
+        Config(access_key_id=key, access_key_secret=secret, security_token=token, endpoint=api.host, protocol="http")
+    )
+
+
+def error(api: OpenApiStandin, action: str, **parameters: object) -> tuple[int, str]:
+    reply = aliyun(api, action, **parameters)
+    return reply.status, reply.json.get("Code")
+
+
+# --- the vendor's own SDK as the referee ------------------------------------------------------------------------------
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "StartRecordTask": lambda client: client.start_record_task(StartRecordTaskRequest(**{**IDS, "task_id": "new"})),
+    "UpdateRecordTask": lambda client: client.update_record_task(UpdateRecordTaskRequest(**IDS, media_encode=20)),
+    "StopRecordTask": lambda client: client.stop_record_task(StopRecordTaskRequest(app_id="a", task_id="t")),
+}
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_the_vendors_sdk_is_let_in_with_the_right_secret(running: OpenApiStandin, action: str) -> None:
+    answer = CALLS[action](sdk(running))
+    assert answer.status_code == 200
+    assert answer.body.request_id == running.calls[-1].request_id
+    assert (running.calls[-1].action, running.calls[-1].account) == (action, "AK")
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_the_vendors_sdk_is_refused_with_a_wrong_secret(running: OpenApiStandin, action: str) -> None:
+    with pytest.raises(ClientException) as refused:
+        CALLS[action](sdk(running, secret="wrong"))
+    assert (refused.value.code, refused.value.status_code) == ("SignatureDoesNotMatch", 400)
+    assert not running.calls[-1].worked
+
+
+def test_the_vendors_sdk_is_let_in_with_a_temporary_key_and_its_token(running: OpenApiStandin) -> None:
+    assert CALLS["StopRecordTask"](sdk(running, "TAK", "TSK", "token")).status_code == 200
+    with pytest.raises(ClientException) as refused:
+        CALLS["StopRecordTask"](sdk(running, "TAK", "TSK", "another"))
+    assert refused.value.code == "InvalidSecurityToken.MismatchWithAccessKey"
+
+
+def test_the_vendors_sdk_flattens_lists_as_they_are_read(api: OpenApiStandin) -> None:
+    image = StartRecordTaskRequestUserPanesImages(url="https://pictures.example/one.png", display=1, x=0.5, zorder=0)
+    text = StartRecordTaskRequestUserPanesTexts(text="语 文 & more", font_size=12, font_color=65793)
+    pane = StartRecordTaskRequestUserPanes(
+        pane_id=0, user_id="ü +", source_type="shareScreen", images=[image], texts=[text]
+    )
+    users = [f"user {number}" for number in range(1, 13)]
+    sdk(api).start_record_task(
+        StartRecordTaskRequest(**IDS, sub_spec_users=users, layout_ids=[3, 1], user_panes=[pane])
+    )
+    applied: Any = api.calls[-1].applied
+    assert applied["SubSpecUsers"] == users
+    assert applied["LayoutIds"] == [3, 1]
+    assert applied["UserPanes"] == [
+        {
+            "PaneId": 0,
+            "UserId": "ü +",
+            "SourceType": "shareScreen",
+            "Images": [{"Url": "https://pictures.example/one.png", "Display": 1, "X": 0.5, "ZOrder": 0}],
+            "Texts": [{"Text": "语 文 & more", "FontSize": 12, "FontColor": 65793}],
+        }
+    ]
+
+
+def test_the_vendors_sdk_takes_a_task_that_exists_for_a_success(running: OpenApiStandin) -> None:
+    answer = sdk(running).start_record_task(StartRecordTaskRequest(**IDS))
+    assert answer.status_code == 200
+    assert running.calls[-1].code == "TaskExisted"
+
+
+# --- signatures -------------------------------------------------------------------------------------------------------
+
+
+def test_the_published_vector_of_the_old_signature_is_reproduced() -> None:
+    query = (
+        "TimeStamp=2016-02-23T12%3A46%3A24Z&Format=XML&AccessKeyId=testid&Action=DescribeRegions"
+        "&SignatureMethod=HMAC-SHA1&SignatureNonce=3ee8c1b8-83d3-44af-a94f-4e0ad82fd6cf&Version=2014-05-26"
+        "&SignatureVersion=1.0"
+    ).replace("TimeStamp", "Timestamp")
+    request = Request(method="GET", path="/", query=query, headers=(), body=b"")
+    assert signature.sign_parameters(request, "testsecret") == "OLeaidS1JvxuMvnyHOwuJ+uX5qY="
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_old_signature_lets_in(running: OpenApiStandin, method: str) -> None:
+    request = aliyun_request(running, "StopRecordTask", {"AppId": "a", "TaskId": "t"}, method=method)
+    assert send(running, request).status == 200
+
+
+def test_parameters_in_a_form_are_signed_and_read(running: OpenApiStandin) -> None:
+    request = aliyun_request(running, "StopRecordTask", {"AppId": "a", "TaskId": "t"}, form=True)
+    changed = replace(request, body=request.body.replace(b"TaskId=t", b"TaskId=u"))
+    assert send(running, changed).json["Code"] == "SignatureDoesNotMatch"
+    assert send(running, request).status == 200
+
+
+def test_a_wrong_old_signature_is_refused(running: OpenApiStandin) -> None:
+    request = aliyun_request(running, "StopRecordTask", {"AppId": "a", "TaskId": "t"}, secret="wrong")
+    assert send(running, request).json["Code"] == "SignatureDoesNotMatch"
+
+
+def at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "code"),
+    [
+        ("AccessKeyId", None, 400, "MissingParameter"),
+        ("SignatureNonce", None, 400, "MissingParameter"),
+        ("Timestamp", None, 400, "MissingParameter"),
+        ("Signature", "", 400, "MissingParameter"),
+        ("SignatureMethod", "HMAC-SHA256", 400, "IncompleteSignature"),
+        ("SignatureVersion", "2.0", 400, "IncompleteSignature"),
+        ("AccessKeyId", "NO", 404, "InvalidAccessKeyId.NotFound"),
+        ("SecurityToken", "made-up", 400, "InvalidSecurityToken.MismatchWithAccessKey"),
+        ("Timestamp", "2026-01-01 00:00:00", 400, "InvalidTimeStamp.Format"),
+        ("Timestamp", at(-16 * 60), 400, "InvalidTimeStamp.Expired"),
+        ("Timestamp", at(36 * 60), 400, "InvalidTimeStamp.Expired"),
+        ("Action", None, 400, "MissingParameter"),
+        ("Action", "StartNothing", 404, "InvalidAction.NotFound"),
+        ("Version", "2016-11-01", 404, "InvalidVersion"),
+    ],
+)
+def test_what_the_gateway_would_refuse_is_refused(
+    running: OpenApiStandin, name: str, value: str | None, status: int, code: str
+) -> None:
+    request = aliyun_request(running, "StopRecordTask", {"AppId": "a", "TaskId": "t"}, common={name: value})
+    reply = send(running, request)
+    assert (reply.status, reply.json["Code"]) == (status, code)
+    assert set(reply.json) == {"RequestId", "HostId", "Code", "Message", "Recommend"}
+
+
+def test_a_nonce_is_good_once(running: OpenApiStandin) -> None:
+    request = aliyun_request(
+        running, "UpdateRecordTask", {"AppId": "a", "ChannelId": "c", "TaskId": "t", "TemplateId": "x"}
+    )
+    assert send(running, request).status == 200
+    assert send(running, request).json["Code"] == "SignatureNonceUsed"
+
+
+def test_a_refused_signature_uses_no_nonce_up(running: OpenApiStandin) -> None:
+    common = {"SignatureNonce": "the-same"}
+    parameters = {"AppId": "a", "TaskId": "t"}
+    forged = aliyun_request(running, "StopRecordTask", parameters, common=common, secret="wrong")
+    assert send(running, forged).json["Code"] == "SignatureDoesNotMatch"
+    assert send(running, aliyun_request(running, "StopRecordTask", parameters, common=common)).status == 200
+
+
+def recorded(api: OpenApiStandin) -> Request:
+    """Return a signed call in headers, as the vendor's SDK lays it out."""
+    headers = (
+        ("Host", api.host),
+        ("x-acs-action", "StopRecordTask"),
+        ("x-acs-version", "2018-01-11"),
+        ("x-acs-date", at(0)),
+        ("x-acs-signature-nonce", "nonce"),
+        ("x-acs-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    )
+    return Request(method="POST", path="/", query="AppId=a&TaskId=t", headers=headers, body=b"")
+
+
+def sign(request: Request, *without: str) -> Request:
+    signed = tuple(sorted(name.lower() for name, _ in request.headers if name not in without))
+    value = signature.sign_headers(request, "SK", signed)
+    return with_header(
+        request,
+        "Authorization",
+        f"ACS3-HMAC-SHA256 Credential=AK,SignedHeaders={';'.join(signed)},Signature={value}",
+    )
+
+
+def test_a_call_signed_in_its_headers_is_let_in_and_a_replay_is_not(running: OpenApiStandin) -> None:
+    request = sign(recorded(running))
+    assert send(running, request).status == 200
+    assert send(running, request).json["Code"] == "SignatureNonceUsed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("x-acs-date", at(-16 * 60), "InvalidTimeStamp.Expired"),
+        ("x-acs-date", "today", "InvalidTimeStamp.Format"),
+        ("x-acs-signature-nonce", "", "MissingParameter"),
+        ("x-acs-content-sha256", "00", "SignatureDoesNotMatch"),
+        ("x-acs-version", "2016-11-01", "InvalidVersion"),
+        ("x-acs-action", "StartNothing", "InvalidAction.NotFound"),
+    ],
+)
+def test_headers_that_the_gateway_would_refuse_are_refused(
+    running: OpenApiStandin, name: str, value: str, code: str
+) -> None:
+    assert send(running, sign(with_header(recorded(running), name, value))).json["Code"] == code
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "x-acs-action", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"]
+)
+def test_a_header_that_the_signature_leaves_out_is_refused(running: OpenApiStandin, name: str) -> None:
+    assert send(running, sign(recorded(running), name)).json["Code"] == "IncompleteSignature"
+
+
+@pytest.mark.parametrize("value", ["Basic abc", "ACS3-HMAC-SHA256 Credential=AK", "ACS3-HMAC-SHA256 Signature=ab"])
+def test_an_authorization_that_says_too_little_is_refused(running: OpenApiStandin, value: str) -> None:
+    assert send(running, with_header(recorded(running), "Authorization", value)).json["Code"] == "IncompleteSignature"
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["AppId", "ChannelId", "TaskId", "TemplateId"])
+@pytest.mark.parametrize("action", ["StartRecordTask", "UpdateRecordTask"])
+def test_what_is_mandatory_is_asked_for(running: OpenApiStandin, action: str, name: str) -> None:
+    assert error(running, action, **{name: None}) == (400, f"Missing{name}")
+    assert error(running, action, **{name: ""}) == (400, f"Missing{name}")
+
+
+@pytest.mark.parametrize("task", ["x" * 56, "with space", "a.b", "ü"])
+def test_a_task_id_is_up_to_55_letters_digits_and_dashes(api: OpenApiStandin, task: str) -> None:
+    assert error(api, "StartRecordTask", TaskId=task) == (400, "InvalidTaskId.Malformed")
+    assert aliyun(api, "StartRecordTask", TaskId="x" * 55).status == 200
+
+
+@pytest.mark.parametrize("number", sorted(MEDIA_ENCODES))
+def test_each_media_encode_of_the_table_is_known(api: OpenApiStandin, number: int) -> None:
+    assert aliyun(api, "StartRecordTask", MediaEncode=number).status == 200
+
+
+@pytest.mark.parametrize("number", [-1, 2, 21, 29, 44, 51, 55, "x", "1.0", ""])
+def test_a_media_encode_beside_the_table_is_refused(api: OpenApiStandin, number: object) -> None:
+    assert error(api, "StartRecordTask", MediaEncode=number) == (400, "InvalidMediaEncode.Malformed")
+
+
+def test_there_are_28_media_encodes_and_19_task_profiles() -> None:
+    assert len(MEDIA_ENCODES) == 28
+    assert len(TASK_PROFILES) == 19
+
+
+@pytest.mark.parametrize(
+    ("profile", "encode", "status"),
+    [
+        ("4IN_720P", 20, 200),
+        ("4IN_720P", 30, 400),
+        ("4IN_720P", 22, 200),
+        ("4IN_720P", 31, 400),
+        ("4IN_360P", 1, 200),
+        ("4IN_360P", 10, 400),
+        ("1IN_1080P", 30, 200),
+        ("Mixed_Audio", 0, 200),
+        ("Mixed_Audio", 1, 400),
+        ("4IN_720P", 33, 400),
+    ],
+)
+def test_a_picture_is_no_larger_than_its_task_profile(
+    api: OpenApiStandin, profile: str, encode: int, status: int
+) -> None:
+    assert aliyun(api, "StartRecordTask", TaskProfile=profile, MediaEncode=encode).status == status
+
+
+def test_a_longer_side_within_the_area_is_taken_and_noted(api: OpenApiStandin) -> None:
+    assert aliyun(api, "StartRecordTask", TaskProfile="4IN_720P", MediaEncode=32).status == 200
+    assert "longer side" in api.calls[-1].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("profile", "panes", "status"), [("2IN_720P", 2, 200), ("2IN_720P", 3, 400), ("Mixed_Audio", 9, 200)]
+)
+def test_panes_are_no_more_than_the_inputs_of_the_task_profile(
+    api: OpenApiStandin, profile: str, panes: int, status: int
+) -> None:
+    given = {f"UserPanes.{number}.PaneId": number - 1 for number in range(1, panes + 1)}
+    assert aliyun(api, "StartRecordTask", TaskProfile=profile, **given).status == status
+
+
+USERS = (
+    *("SubSpecUsers", "SubSpecAudioUsers", "SubSpecShareScreenUsers", "SubSpecCameraUsers"),
+    *("UnsubSpecAudioUsers", "UnsubSpecShareScreenUsers", "UnsubSpecCameraUsers"),
+)
+
+
+@pytest.mark.parametrize("name", [*USERS, "UserPanes"])
+@pytest.mark.parametrize("numbers", [[0], [2], [1, 3], [0, 1], list(range(1, 18)), ["01"], ["x"]])
+def test_a_list_counts_from_one_without_a_gap_up_to_sixteen(
+    api: OpenApiStandin, name: str, numbers: list[object]
+) -> None:
+    rest = ".UserId" if name == "UserPanes" else ""
+    sent = {f"{name}.{number}{rest}": "u" for number in numbers}
+    assert error(api, "StartRecordTask", **sent) == (400, f"Invalid{name}.Malformed")
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_a_list_of_sixteen_is_read_in_order(api: OpenApiStandin, name: str) -> None:
+    sent = {f"{name}.{number}": f"u{number}" for number in range(16, 0, -1)}
+    assert aliyun(api, "StartRecordTask", **sent).status == 200
+    assert api.calls[-1].applied is not None
+    assert api.calls[-1].applied[name] == [f"u{number}" for number in range(1, 17)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [
+        ("TaskProfile", "3IN_720P", "TaskProfile"),
+        ("TaskProfile", "4in_720p", "TaskProfile"),
+        ("SourceType", "screen", "SourceType"),
+        ("StreamType", 2, "StreamType"),
+        ("MixMode", 2, "MixMode"),
+        ("CropMode", "x", "CropMode"),
+        ("LayoutIds.1", "x", "LayoutID"),
+        ("LayoutIds.2", 1, "LayoutID"),
+        ("UserPanes.1.PaneId", 16, "PaneId"),
+        ("UserPanes.1.PaneId", -1, "PaneId"),
+        ("UserPanes.1.SourceType", "both", "SourceType"),
+        ("UserPanes.1.Images.2.Url", "https://x", "Images"),
+        ("UserPanes.1.Images.1.Url", "ftp://x", "Url"),
+        ("UserPanes.1.Images.1.Display", 3, "Display"),
+        ("UserPanes.1.Images.1.X", 1.1, "X"),
+        ("UserPanes.1.Images.1.Width", "nan", "Width"),
+        ("UserPanes.1.Images.1.ZOrder", -1, "ZOrder"),
+        ("UserPanes.1.Texts.2.Text", "x", "Texts"),
+        ("UserPanes.1.Texts.1.FontType", 6, "FontType"),
+        ("UserPanes.1.Texts.1.FontSize", 0, "FontSize"),
+        ("UserPanes.1.Texts.1.FontSize", 73, "FontSize"),
+        ("UserPanes.1.Texts.1.FontColor", 16777216, "FontColor"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_by_its_name(
+    api: OpenApiStandin, name: str, value: object, refused: str
+) -> None:
+    assert error(api, "StartRecordTask", **{name: value}) == (400, f"Invalid{refused}.Malformed")
+    assert not api.tasks.all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "value"),
+    [
+        (0, "TaskProfile", "4IN_720P"),
+        (0, "MediaEncode", 20),
+        (0, "SubSpecUsers.1", "u"),
+        (0, "UserPanes.1.UserId", "u"),
+        (0, "LayoutIds.1", 1),
+        (1, "SourceType", "camera"),
+        (1, "StreamType", 1),
+    ],
+)
+def test_a_parameter_of_the_other_mix_mode_has_no_effect(
+    api: OpenApiStandin, mode: int, name: str, value: object
+) -> None:
+    assert aliyun(api, "StartRecordTask", MixMode=mode, **{name: value}).status == 200
+    plain_name = name.partition(".")[0]
+    assert api.calls[-1].notes == (f"{plain_name} has no effect in MixMode {mode}: ignored",)
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_runs_exists_under_http_200(api: OpenApiStandin) -> None:
+    assert aliyun(api, "StartRecordTask").status == 200
+    assert error(api, "StartRecordTask") == (200, "TaskExisted")
+    assert not api.calls[-1].worked
+    assert error(api, "StartRecordTask", AppId="b") == (200, None), "another app's task of the id is another task"
+
+
+def test_a_stopped_task_can_not_be_stopped_or_updated_and_its_id_is_free(api: OpenApiStandin) -> None:
+    aliyun(api, "StartRecordTask")
+    assert aliyun(api, "StopRecordTask").status == 200
+    for action in ("StopRecordTask", "UpdateRecordTask"):
+        assert error(api, action) == (404, "InvalidTaskId.NotFound")
+    assert aliyun(api, "StartRecordTask").json.keys() == {"RequestId"}
+
+
+def test_a_stop_needs_no_channel(running: OpenApiStandin) -> None:
+    assert aliyun(running, "StopRecordTask", ChannelId=None, TemplateId=None).status == 200
+
+
+def test_an_update_through_another_channel_finds_no_task(running: OpenApiStandin) -> None:
+    assert error(running, "UpdateRecordTask", ChannelId="other") == (404, "InvalidTaskId.NotFound")
+
+
+def test_a_task_of_single_streams_can_not_be_updated(api: OpenApiStandin) -> None:
+    aliyun(api, "StartRecordTask", MixMode=0)
+    assert error(api, "UpdateRecordTask") == (400, "OperationDenied.MixMode")
+
+
+def test_an_update_changes_what_is_given_and_ignores_what_can_not_be_changed(api: OpenApiStandin) -> None:
+    aliyun(api, "StartRecordTask", TaskProfile="4IN_720P", MediaEncode=20)
+    assert aliyun(api, "UpdateRecordTask", MixMode=0, SubSpecUsers__1="u").status == 200
+    settings = api.tasks.get(app_id="a", task_id="t").settings
+    assert settings == {
+        "TemplateId": "tpl",
+        "MixMode": 1,
+        "TaskProfile": "4IN_720P",
+        "MediaEncode": 20,
+        "SubSpecUsers": ["u"],
+    }
+    assert api.calls[-1].notes == ("MixMode can't be changed: ignored",)
+    assert error(api, "UpdateRecordTask", MediaEncode=30) == (400, "InvalidMediaEncode.Malformed")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_xml_where_the_format_asks_for_it(running: OpenApiStandin) -> None:
+    parameters = {"AppId": "a", "TaskId": "t"}
+    reply = send(running, aliyun_request(running, "StopRecordTask", parameters, common={"Format": "XML"}))
+    assert reply.headers["Content-Type"] == "text/xml;charset=utf-8"
+    assert f"<StopRecordTaskResponse><RequestId>{running.calls[-1].request_id}</RequestId>" in reply.text
+
+
+def test_a_refusal_is_xml_where_the_shape_is() -> None:
+    with OpenApiStandin(vendor="aliyun", credentials={"AK": "SK"}, shape="xml") as api:
+        assert "<Code>InvalidTaskId.NotFound</Code>" in aliyun(api, "StopRecordTask").text
+
+
+def test_an_unknown_shape_is_no_stand_in() -> None:
+    with pytest.raises(ValueError, match="json, xml"):
+        OpenApiStandin(vendor="aliyun", credentials={}, shape="ok")
+
+
+def test_the_journal_holds_parameters_and_nothing_that_signs(running: OpenApiStandin) -> None:
+    aliyun(running, "StopRecordTask")
+    found = running.calls[-1]
+    assert found.body == {"AppId": "a", "ChannelId": "c", "TaskId": "t", "TemplateId": "tpl"}
+    assert found.task == ("record", "a", "", "t")
+    shown = plain(running, "GET", "/-/calls").text
+    assert "Signature" not in shown
+    assert "AccessKeyId" not in shown
