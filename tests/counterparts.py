@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from handlers.settings import Account
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_SIGNED = ("EventType", "EventData", "EventTime", "EventId", "AppId", "Version")
 NOW = 1_790_000_000_000
 
 
@@ -99,8 +101,64 @@ class Huawei(Counterpart):
         return {name: replace(incoming, headers={**incoming.headers, **put}) for name, put in spoilt.items()}
 
 
+class Volcengine(Counterpart):
+    """The signature stands in the body, an envelope of JSON, and covers other values of it."""
+
+    setting = "callback_secrets"
+    age_setting = "max_age"
+    signs = True
+    proof_in_body = True
+
+    def content(self, body: bytes) -> bytes:
+        """Return the text of EventData."""
+        return str(json.loads(body)["EventData"]).encode()
+
+    def wrap(self, content: bytes, like: bytes) -> bytes:
+        """Return the envelope with other data, as text; what is no UTF-8 is one character a byte."""
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+        return json.dumps(json.loads(like) | {"EventData": text}).encode()
+
+    def incoming(self, body: bytes, secret: str | None) -> Incoming:
+        """Return the envelope signed anew with this secret; what is no envelope can't be signed."""
+        try:
+            envelope = json.loads(body)
+            values = [envelope[name] for name in _SIGNED]
+            values.append(envelope.get("Nonce") or envelope["Noce"])
+            text = "".join(sorted([*values, secret or ""])).encode("utf-8", "surrogatepass")
+        except (ValueError, RecursionError, LookupError, TypeError):
+            return self._plain(body)
+        signature = {} if secret is None else {"Signature": hashlib.sha256(text).hexdigest()}
+        unsigned = {name: value for name, value in envelope.items() if name != "Signature"}
+        return self._plain(json.dumps(unsigned | signature).encode())
+
+    def spoilt(self, incoming: Incoming) -> Mapping[str, Incoming]:
+        """Return the envelope with its signature or one of the signed values spoilt."""
+        envelope = json.loads(incoming.body)
+        signature, event_id = envelope["Signature"], envelope["EventId"]
+        spoilt: dict[str, dict[str, str | None]] = {
+            "cut short": {"Signature": signature[:-1]},
+            "longer": {"Signature": signature + "0"},
+            "in capitals": {"Signature": signature.upper()},
+            "not ASCII": {"Signature": "é" * 64},
+            "empty": {"Signature": ""},
+            "null": {"Signature": None},
+            "another nonce": {"Nonce": "zzzz"},
+            "no nonce": {"Nonce": None},
+            "another id": {"EventId": event_id + "0"},
+            "another time": {"EventTime": "2030-01-01T00:00:00Z"},
+            "another app": {"AppId": "another"},
+            "another word": {"EventType": "RecordStarted"},
+            "another version": {"Version": "2023-11-01"},
+        }
+        return {name: replace(incoming, body=json.dumps(envelope | put).encode()) for name, put in spoilt.items()}
+
+
 _EVERY = (
     Counterpart("aliyun"),
+    Volcengine("volcengine"),
     Huawei("huawei"),
 )
 #: every vendor of VENDORS has one

@@ -36,6 +36,12 @@ AGREED_FILES = {
     "topic.py",  # Alibaba's pushes of an MNS topic
     "certificates.py",  # whose key signs them
     "live.py",  # the callbacks of Alibaba's live recording
+    "envelope.py",  # Volcengine's JSON around JSON
+    "words.py",  # the events that Volcengine names, of which signature and callbacks must know
+    "told.py",  # what Volcengine's events have in common, which are of three sorts of tasks:
+    "records.py",
+    "segments.py",
+    "pushes.py",
 }
 
 
@@ -167,7 +173,9 @@ def test_every_kind_and_every_field_and_every_event_word_is_documented(vendor: s
 def test_a_fixture_reads_as_the_kinds_that_its_index_tells(vendor: str, path: Path, kinds: tuple[str, ...]) -> None:
     events = read(vendor, path.read_bytes())
     assert tuple(event.kind for event in events) == kinds
-    assert all(event.task and event.task.vendor == vendor for event in events)
+    for event in events:
+        assert event.task is not None or event.kind == "unknown"
+        assert event.task is None or event.task.vendor == vendor
     assert_storable(events)
 
 
@@ -313,7 +321,7 @@ def test_a_proof_does_not_fit_another_body(vendor: str) -> None:
     for name in fixtures_of(vendor):
         came = incoming(vendor, (FIXTURES / vendor / name).read_bytes())
         content = COUNTERPARTS[vendor].content(came.body)
-        for other in (content + b" ", content[:-1], content.replace(b":", b": ", 1), b"{}"):
+        for other in {content + b" ", content[:-1], content.replace(b":", b": ", 1), b"{}"} - {content}:
             forged = replace(came, body=COUNTERPARTS[vendor].wrap(other, like=came.body))
             with pytest.raises(BadSignature) as caught:
                 verify(vendor, forged, "right")
@@ -408,7 +416,8 @@ def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
         return vendor, counterpart.wrap(draw(cut(content)), like=body)
     if how == "envelope":
         return vendor, json.dumps(draw(changed_fields(json.loads(body)))).encode()
-    return vendor, counterpart.wrap(json.dumps(draw(changed_fields(json.loads(content)))).encode(), like=body)
+    values = json.loads(content) if content.startswith(b"{") else {"AppId": "9q", "TaskId": 1}
+    return vendor, counterpart.wrap(json.dumps(draw(changed_fields(values))).encode(), like=body)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from handlers.vendors import aliyun, huawei
+from handlers.vendors import aliyun, huawei, volcengine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VENDORS: Mapping[str, Vendor] = MappingProxyType(
     {
         "aliyun": aliyun.VENDOR,
+        "volcengine": volcengine.VENDOR,
         "huawei": huawei.VENDOR,
     }
 )

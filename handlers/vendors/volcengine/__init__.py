@@ -1,0 +1,13 @@
+"""Volcengine RTC: callbacks of recording, segment and push tasks."""
+
+from __future__ import annotations
+
+from handlers.vendor import Vendor
+from handlers.vendors.volcengine import callbacks, signature
+
+VENDOR = Vendor(
+    name="volcengine",
+    verify=signature.verify,
+    keys=signature.keys,
+    read=callbacks.read,
+)

@@ -1,0 +1,113 @@
+"""What Volcengine tells of a push task: how a mixed stream's way to a CDN begins, changes and ends.
+
+Fields: the page docs/6348/75125. Its table says `PushURL`, its change log `PushUrl`; there is no BusinessId. The
+address often holds a secret, in its query or as its last part, by which anybody could send in the owner's name: of it
+only scheme, host and the path before its last part are kept, in the reason as well.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from handlers.events import Event, Push
+from handlers.fields import Count, Instant, Text, read_fields
+from handlers.vendors.volcengine import words
+from handlers.vendors.volcengine.told import Result, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from handlers.events import PushState, TaskState
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{0,15})://([^\s/?#\\]*)([^\s?#\\]*)\S*", re.IGNORECASE | re.ASCII)
+_HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
+#: TaskState -> how the push fares, and what that says of the task
+_STATES: Mapping[int | None, tuple[PushState, TaskState]] = {
+    1: ("stopped", "stopped"),
+    2: ("reconnecting", "running"),
+    3: ("pushing", "running"),
+    4: ("switched", "running"),
+}
+
+
+class _Push(Result):
+    push_url: Text = Field(None, alias="PushURL")
+    other_push_url: Text = Field(None, alias="PushUrl")
+    task_state: Count = Field(None, alias="TaskState")
+    start_time: Instant = Field(None, alias="StartTime")
+    finish_time: Instant = Field(None, alias="FinishTime")
+
+    def push(self, state: PushState | None) -> Push:
+        """Return it in our words."""
+        url = self.push_url or self.other_push_url
+        return Push(
+            url=without_secret(url) if url else None,
+            state=state,
+            started_at=self.start_time,
+            ended_at=self.finish_time,
+        )
+
+
+def without_secret(text: str) -> str:
+    """Return the text with every address in it cut down to what holds no secret: `rtmp://host/live/...`."""
+    return _ADDRESS.sub(_shortened, text) if "://" in text else "..."
+
+
+def _shortened(found: re.Match[str]) -> str:
+    scheme, authority, path = found.groups()
+    host = authority.rpartition("@")[2]
+    if not _HOST.fullmatch(host):
+        return f"{scheme}://..."
+    before, slash, last = path.rpartition("/")
+    return f"{scheme}://{host}{before}{slash}{'...' if last else ''}"
+
+
+def _started(told: Told) -> tuple[Event, ...]:
+    data = read_fields(_Push, told.data)
+    if data.has_failed:
+        return (replace(_event(told, data, "task.failed"), state="failed", begins=True),)
+    return (replace(_event(told, data, "push.started"), state="running", begins=True),)
+
+
+def _updated(told: Told) -> tuple[Event, ...]:
+    return (_event(told, read_fields(_Push, told.data), "push.updated"),)
+
+
+def _changed(told: Told) -> tuple[Event, ...]:
+    data = read_fields(_Push, told.data)
+    push, state = _STATES.get(data.task_state, (None, None))
+    return (replace(_event(told, data, "push.changed", push), state=state),)
+
+
+def _stopped(told: Told) -> tuple[Event, ...]:
+    return (replace(_event(told, read_fields(_Push, told.data), "push.stopped", "stopped"), state="stopped"),)
+
+
+def _event(told: Told, data: _Push, kind: str, state: PushState | None = None) -> Event:
+    return Event(
+        kind=kind,
+        word=told.word,
+        at=told.at,
+        task=data.task("push"),
+        business_id=data.business_id,
+        push=data.push(state),
+        code=data.code,
+        reason=_reason(data.error_message),
+    )
+
+
+def _reason(text: str | None) -> str | None:
+    return without_secret(text) if text and "://" in text else text
+
+
+READERS: Mapping[str, Callable[[Told], tuple[Event, ...]]] = {
+    words.PUSH_STARTED: _started,
+    words.PUSH_UPDATED: _updated,
+    words.PUSH_CHANGED: _changed,
+    words.PUSH_STOPPED: _stopped,
+}

@@ -1,0 +1,108 @@
+"""What the data of most Volcengine events have in common: whose task it is, and how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from handlers.events import Source, Stream, TaskKey
+from handlers.fields import Count, Fields, Id, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handlers.events import TaskType
+
+#: normal picture and sound, and a shared screen
+_SOURCES: Mapping[int | None, Source] = {0: "camera", 1: "screen"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One event as the vendor tells it."""
+
+    word: str
+    #: milliseconds UTC
+    at: int
+    data: Mapping[str, Any]
+
+
+def _items(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    return [] if value is None or value == "" else value
+
+
+def _name(limit: int) -> BeforeValidator:
+    def read(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str) or "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError("expected text without a NUL or half a surrogate pair")
+        if (size := len(value.encode())) > limit:
+            raise ValueError(f"is {size} bytes long, expected at most {limit}")
+        return value
+
+    return BeforeValidator(read)
+
+
+#: put before a list: null and "" are an empty one
+AsList = BeforeValidator(_items)
+#: what an object is called, by its key or its Vid; "" is absent
+Name = Annotated[str | None, _name(1024)]
+#: what many objects share, a bucket or an identifier; "" is absent
+Group = Annotated[str | None, _name(255)]
+
+
+class Part(Fields):
+    """An object inside of another."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """Leave out the names that we don't read: they may hold what pydantic can't take (half a surrogate pair)."""
+        if not isinstance(values, dict):
+            return values
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        return {name: values[name] for name in names if name in values}
+
+
+class StreamPart(Part):
+    """One participant's picture or sound."""
+
+    user_id: Id = Field(alias="UserId")
+    stream_type: Count = Field(None, alias="StreamType")
+
+    def stream(self) -> Stream:
+        """Return it in our words."""
+        return Stream(user_id=self.user_id, source=_SOURCES.get(self.stream_type))
+
+
+class Ids(Fields):
+    """Whose task it is."""
+
+    app_id: Id = Field(alias="AppId")
+    room_id: Id = Field(alias="RoomId")
+    task_id: Id = Field(alias="TaskId")
+
+    def task(self, kind: TaskType) -> TaskKey:
+        """Return the task's name."""
+        return TaskKey(vendor="volcengine", app_id=self.app_id, room_id=self.room_id, type=kind, task_id=self.task_id)
+
+
+class Business(Ids):
+    """The same, with the part of the business to which it belongs."""
+
+    business_id: Text = Field(None, alias="BusinessId")
+
+
+class Result(Business):
+    """The same, with how it went: 0 is success."""
+
+    code: Count = Field(None, alias="Code")
+    error_message: Text = Field(None, alias="ErrorMessage")
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell a code that is not success."""
+        return bool(self.code)
