@@ -112,17 +112,14 @@ def refusing(database: Database, body: bytes, *, headers: bool) -> Iterator[None
     """Let the database refuse a body: always, or only together with headers."""
     if database.is_sqlite:
         more = "AND NEW.headers <> CAST('{}' AS BLOB)" if headers else ""
-        make = [
-            f"CREATE TRIGGER refuse BEFORE INSERT ON deliveries WHEN NEW.body = X'{body.hex()}' {more} "
-            + "BEGIN SELECT RAISE(ABORT, 'the bad row'); END"
-        ]
+        when = f"BEFORE INSERT ON deliveries WHEN NEW.body = X'{body.hex()}' {more}"
+        make = [f"CREATE TRIGGER refuse {when} BEGIN SELECT RAISE(ABORT, 'the bad row'); END"]
         drop = "DROP TRIGGER refuse"
     else:
         more = "AND NEW.headers <> convert_to('{}', 'UTF8')" if headers else ""
+        check = f"IF NEW.body = decode('{body.hex()}', 'hex') {more} THEN RAISE EXCEPTION 'the bad row'; END IF;"
         make = [
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            + f"IF NEW.body = decode('{body.hex()}', 'hex') {more} THEN RAISE EXCEPTION 'the bad row'; END IF; "
-            + "RETURN NEW; END $$",
+            f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {check} RETURN NEW; END $$",
             "CREATE TRIGGER refuse BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION refuse()",
         ]
         drop = "DROP TRIGGER refuse ON deliveries"

@@ -182,19 +182,6 @@ def test_poll_without_queues_waits_and_ends_in_order(tmp_path: Path) -> None:
         assert poller.stop() == 0
 
 
-def test_poll_with_a_queue_says_that_it_can_not_and_waits(tmp_path: Path) -> None:
-    config = tmp_path / "reelhook.toml"
-    config.write_text(
-        '[accounts.lessons]\nvendor = "aliyun"\nurl_tokens = ["env:LESSONS_TOKEN"]\n'
-        '[queues.lessons]\nkind = "sqs"\naccount = "lessons"\nregion = "eu-west-1"\nqueue = "recordings"\n'
-    )
-    environ = {"REELHOOK_CONFIG": str(config), "LESSONS_TOKEN": TOKEN, "REELHOOK_DATA": str(tmp_path / "data")}
-    log = tmp_path / "log"
-    with running(environ, "poll", log=log) as poller:
-        wait_until(_log_says(log, "queues.lessons: this version does not fetch"), what="the warning of a poller")
-        assert poller.stop() == 0
-
-
 def test_the_console_is_announced_for_later(tmp_path: Path) -> None:
     done = typed("web", "--only", "console", environ={"REELHOOK_DATA": str(tmp_path / "data")})
     assert (done.returncode, "later version" in done.stderr) == (2, True)

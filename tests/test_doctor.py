@@ -93,7 +93,6 @@ def test_weak_secrets_and_open_doors_are_warned_of(environ: dict[str, str], tmp_
     (tmp_path / "token").chmod(0o644)
     (tmp_path / "reelhook.toml").write_text(
         '[accounts.lessons]\nvendor = "aliyun"\nurl_tokens = ["file:token", "env:LESSONS_TOKEN"]\n'
-        '[queues.lessons]\nkind = "sqs"\naccount = "lessons"\nregion = "eu-west-1"\nqueue = "recordings"\n'
     )
     (tmp_path / "data").chmod(0o755)
     changed = {
@@ -103,7 +102,7 @@ def test_weak_secrets_and_open_doors_are_warned_of(environ: dict[str, str], tmp_
     }
     found = examined(environ | changed, code=0)
     assert [one["level"] for one in found["secrets.strength"]] == ["warn", "warn"]
-    for check in ("secrets.file", "data.mode", "public_url", "trusted_proxies", "queues"):
+    for check in ("secrets.file", "data.mode", "public_url", "trusted_proxies"):
         assert level(found, check) == "warn", found[check]
     text = json.dumps(found)
     assert "short-one" not in text

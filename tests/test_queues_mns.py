@@ -25,7 +25,7 @@ from handlers.queues import connect
 from handlers.queues.mns_wire import field_of, messages_of
 from handlers.settings import Queue, Secret
 from standin.mns import MnsStandin
-from standin.mns.queue import Draft
+from standin.mns.message import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
