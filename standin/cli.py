@@ -44,7 +44,7 @@ def standin() -> None:
 )
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=35.0, show_default=True, help="How long it plays.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Another one plays another scenario."
+    "--seed", type=click.IntRange(0), default=4, show_default=True, help="Another one plays another scenario."
 )
 @click.option("--once", is_flag=True, help="End after the scenario: with 0 where the catalogue is right, else with 1.")
 def demo(data: Path | None, *, seconds: float, seed: int, once: bool) -> None:

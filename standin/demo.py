@@ -249,8 +249,8 @@ def _line(way: Arrival, answer: Answer | None) -> str:
     came = "lost on its way" if answer is None else f"{answer.status} {status_of(answer) or answer.body}"
     if answer is not None and door == "mns":
         came = "sent into the queue"
-    if way.notice.forged:
-        came += ", for it is forged"
+    if way.notice.forged and answer is not None:
+        came = f"{answer.status} for it is forged"
     return f"{task.vendor:<10}  {door:<4}  {way.notice.word:<31}  {task.room_id}/{task.task_id}: {came}"
 
 

@@ -92,7 +92,7 @@ def test_two_demos_at_once_are_right_and_leave_nothing(tmp_path: Path, demos: li
         assert re.search(r"^aliyun +mns .* sent into the queue$", said, re.MULTILINE), said
         assert re.search(r"^    catalogue: [0-9]+ tasks", said, re.MULTILINE), said
         assert "200 repeat" in said
-        assert "401, for it is forged" in said
+        assert "401 for it is forged" in said
         assert "The catalogue holds exactly what happened" in said
         assert demo.left() == []
         assert mentions(demo.place) == []

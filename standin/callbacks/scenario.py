@@ -144,12 +144,16 @@ def name_of(way: Arrival) -> str:
 
 
 def status_of(answer: Answer) -> str | None:
-    """Return what Reelhook says it did: kept, repeat or quarantined; None where it says nothing of the kind."""
+    """Return what Reelhook says it did: kept, repeat or quarantined; None where it says nothing of the kind.
+
+    A refusal has a `status` too, which is the number of the answer (RFC 9457).
+    """
     try:
         read = json.loads(answer.body)
     except ValueError:
         return None
-    return read.get("status") if isinstance(read, dict) else None
+    said = read.get("status") if isinstance(read, dict) else None
+    return said if isinstance(said, str) else None
 
 
 def describe(expectation: Expectation) -> Iterator[str]:
