@@ -9,7 +9,7 @@ from conftest import TOKEN
 from sqlalchemy import insert
 
 from handlers import questions, tables
-from handlers.ids import new_id
+from handlers.ids import first_id, new_id
 from handlers.inbox.processing import Processor
 from handlers.inbox.refusals import Refusals
 from handlers.questions.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
@@ -72,7 +72,7 @@ def segment_row(number: int, **changed: Any) -> dict[str, Any]:
     """Return the n-th of many segments: ten of a task, twenty in a room, one each minute."""
     at = FIRST + number * MINUTE
     return {
-        "id": new_id("seg"),
+        "id": first_id("seg", at),
         "task": f"tsk_{number // 10:026d}",
         "identifier": f"run-{number // 10}" if number // 10 % 2 else "",
         "locator": f"slice-{number}",

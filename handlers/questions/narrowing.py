@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: rows that are sorted rather than looked for among all; a task has thousands of segments
 _FEW = 2000
-_FEW_SEGMENTS = 20_000
+_FEW_SEGMENTS = 10_000
 #: kind of row -> filters that name few rows, which an index yields in the order of their ids; the narrowest first
 _NARROW: Mapping[str, tuple[str, ...]] = {
     RECORDINGS: ("task_id", "room_id", "user_id"),
