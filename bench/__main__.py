@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from bench import delay, folding, ingest, memory, places, report, scale
+from bench import delay, folding, ingest, memory, places, pulling, report, scale
 from bench.load import generator
 from bench.plan import FULL, QUICK, Plan
 from bench.stations import CORE, DURABLE, NOOP, stations
@@ -26,6 +26,7 @@ _TITLES = {
     "ingest": "ingest beside a busy worker",
     "fold": "folding",
     "delay": "from answer to catalogue",
+    "pull": "pulling from a queue of MNS",
     "memory": "memory",
 }
 _PARTS = tuple(_TITLES)
@@ -80,8 +81,8 @@ def _arguments() -> argparse.Namespace:
 
 def _run(engine: str, root: Path, plan: Plan, parts: Sequence[str]) -> bool:
     """Measure the parts; return whether all could be measured, whatever the figures."""
-    measures = {"ingest": _ingest, "fold": _fold, "delay": _delay, "memory": _memory}
-    with places.made(engine, (*_NAMES, "fold", "delay", "rest"), root) as made:
+    measures = {"ingest": _ingest, "fold": _fold, "delay": _delay, "pull": _pull, "memory": _memory}
+    with places.made(engine, (*_NAMES, "fold", "delay", "pull", "rest"), root) as made:
         measured = [_part(f"{engine}: {_TITLES[part]}", measures[part], made, plan) for part in parts]
     return all(measured)
 
@@ -110,6 +111,10 @@ def _fold(made: Mapping[str, places.Place], plan: Plan) -> None:
 def _delay(made: Mapping[str, places.Place], plan: Plan) -> None:
     with stations({DURABLE: made["delay"]}) as found:
         delay.tell(delay.measure(found[0], plan))
+
+
+def _pull(made: Mapping[str, places.Place], plan: Plan) -> None:
+    pulling.tell(pulling.measure(made["pull"], plan))
 
 
 def _memory(made: Mapping[str, places.Place], _plan: Plan) -> None:
