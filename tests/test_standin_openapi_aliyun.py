@@ -57,7 +57,7 @@ def sdk(api: OpenApiStandin, key: str = "AK", secret: str = "SK", token: str | N
     )
 
 
-def error(api: OpenApiStandin, action: str, **parameters: object) -> tuple[int, str]:
+def error(api: OpenApiStandin, action: str, **parameters: object) -> tuple[int, str | None]:
     reply = aliyun(api, action, **parameters)
     return reply.status, reply.json.get("Code")
 
@@ -254,6 +254,13 @@ def test_headers_that_the_gateway_would_refuse_are_refused(
 )
 def test_a_header_that_the_signature_leaves_out_is_refused(running: OpenApiStandin, name: str) -> None:
     assert send(running, sign(recorded(running), name)).json["Code"] == "IncompleteSignature"
+
+
+def test_a_signature_that_is_no_ascii_is_refused(running: OpenApiStandin) -> None:
+    request = sign(recorded(running))
+    value = str(request.header("Authorization")).partition("Signature=")[0]
+    changed = with_header(request, "Authorization", f"{value}Signature=\u00e9")
+    assert send(running, changed).json["Code"] == "SignatureDoesNotMatch"
 
 
 @pytest.mark.parametrize("value", ["Basic abc", "ACS3-HMAC-SHA256 Credential=AK", "ACS3-HMAC-SHA256 Signature=ab"])

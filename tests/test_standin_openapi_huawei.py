@@ -175,6 +175,12 @@ def test_what_the_gateway_would_refuse_is_refused(api: OpenApiStandin, name: str
     assert reply.json["request_id"] == reply.headers["X-request-Id"]
 
 
+def test_a_signature_that_is_no_ascii_is_refused(api: OpenApiStandin) -> None:
+    request = huawei_request(api, body=RULE)
+    value = str(request.header("Authorization")).partition("Signature=")[0]
+    assert send(api, with_header(request, "Authorization", f"{value}Signature=\u00e9")).status == 401
+
+
 def test_a_users_token_in_the_place_of_a_key_is_refused(api: OpenApiStandin) -> None:
     request = with_header(huawei_request(api, body=RULE), "Authorization", None)
     reply = send(api, with_header(request, "X-Auth-Token", "made-up"))

@@ -245,6 +245,13 @@ def test_a_query_that_was_changed_after_signing_is_refused(api: OpenApiStandin) 
     assert gateway_error(api, changed) == (401, "SignatureDoesNotMatch", 100010)
 
 
+def test_a_signature_that_is_no_ascii_is_refused(api: OpenApiStandin) -> None:
+    request = volcengine_request(api, "UpdateSegment", IDS)
+    value = str(request.header("Authorization")).partition("Signature=")[0]
+    changed = with_header(request, "Authorization", f"{value}Signature=\u00e9")
+    assert gateway_error(api, changed) == (401, "SignatureDoesNotMatch", 100010)
+
+
 def test_a_token_that_the_key_does_not_have_is_refused(api: OpenApiStandin) -> None:
     request = volcengine_request(api, "UpdateSegment", IDS, headers={"X-Security-Token": "made-up"})
     assert gateway_error(api, request) == (401, "InvalidAccessKey", 100009)

@@ -37,7 +37,8 @@ class OpenApiStandin:
 
     `limits` are calls per second by action, beside or instead of the documented ones; None means no limit for an
     action. `shape` chooses among the forms in which the vendor's own samples differ, see `SHAPES` of its folder.
-    `now` is the time of day against which dates of signatures are held, in seconds since 1970.
+    `now` is the time of day against which dates of signatures are held, in seconds since 1970; `clock` is what limits
+    are counted by, in nanoseconds that never go back.
     Raises ValueError for an unknown vendor, shape or a limit below 1.
     """
 
@@ -51,12 +52,13 @@ class OpenApiStandin:
         host: str = "127.0.0.1",
         port: int = 0,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if vendor not in VENDORS:
             raise ValueError(f"no vendor is called {vendor!r}; there are {', '.join(VENDORS)}")
         imitation = VENDORS[vendor](gate(credentials, now), shape)
         kept = {action: limit for action, limit in {**imitation.limits, **(limits or {})}.items() if limit is not None}
-        self._desk = Desk(vendor=imitation, limiter=Limiter(kept), tasks=imitation.tasks)
+        self._desk = Desk(vendor=imitation, limiter=Limiter(kept, clock), tasks=imitation.tasks)
         self._host, self._port = host, port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None

@@ -34,8 +34,8 @@ class Call:
     #: when the limit counted it (monotonic, ns), and the verdict; None where it didn't get that far
     counted_at: int | None = None
     within_limit: bool | None = None
-    #: another call of the same task was at work
-    overlap: bool = False
+    #: whether another call of the same task was at work; None while it hasn't got to its task
+    overlap: bool | None = None
     #: the kind of the fault that met it
     fault: str | None = None
     #: what the vendor applied, with what it put right or left out without a word
@@ -56,6 +56,10 @@ class Call:
         return {**asdict(self), "task": self.task and self.task._asdict()}
 
 
+#: how many calls the journal holds; the oldest make room
+MOST = 100_000
+
+
 class Calls:
     """The journal, from the oldest call to the newest."""
 
@@ -68,6 +72,7 @@ class Calls:
         """Write a call down as it comes in, and return its number."""
         with self._lock:
             self._last += 1
+            self._calls.pop(self._last - MOST, None)
             self._calls[self._last] = Call(
                 number=self._last,
                 arrived=time.monotonic(),

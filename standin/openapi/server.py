@@ -112,7 +112,11 @@ class _Connection(BaseHTTPRequestHandler):
     def _read(self) -> Request | None:
         """Return the whole request, or None where its length is missing, wrong or too large."""
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length) > LARGEST_BODY:
+        if (
+            "Transfer-Encoding" in self.headers
+            or not (length.isascii() and length.isdigit())
+            or int(length) > LARGEST_BODY
+        ):
             return None
         path, _, query = self.path.partition("?")
         return Request(

@@ -123,8 +123,8 @@ class Vendor(Protocol):
 
 
 def json_answer(values: object, *, status: int = 200, code: str | None = None) -> Answer:
-    """Return an answer of JSON, with the text as it is and not escaped."""
-    return Answer(status=status, body=json.dumps(values, ensure_ascii=False).encode(), code=code)
+    """Return an answer of JSON."""
+    return Answer(status=status, body=json.dumps(values).encode(), code=code)
 
 
 def read_object(body: bytes) -> dict[str, Any] | None:

@@ -123,7 +123,8 @@ def _verify_headers(request: Request, gate: Gate, nonces: Nonces) -> str:
     if request.header("x-acs-content-sha256") != hashlib.sha256(request.body).hexdigest():
         raise Refused("SignatureDoesNotMatch", "x-acs-content-sha256 is not the hash of the body")
     _check_token(credential, token)
-    if not hmac.compare_digest(sign_headers(request, credential.secret, signed), parts["Signature"]):
+    expected = sign_headers(request, credential.secret, signed)
+    if not hmac.compare_digest(expected.encode(), parts["Signature"].encode()):
         raise Refused("SignatureDoesNotMatch")
     nonces.use(parts["Credential"], nonce)
     return parts["Credential"]

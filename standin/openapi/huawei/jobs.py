@@ -59,7 +59,7 @@ def answer_of(task: Task, *, numbers: bool) -> bytes:
     shown: dict[str, Any] = dict(ids)
     if numbers:
         shown |= {name: int(text) for name, text in ids.items() if text.isascii() and text.isdigit()}
-    return json.dumps({**shown, **task.settings, "state": STATES[task.state]}, ensure_ascii=False).encode()
+    return json.dumps({**shown, **task.settings, "state": STATES[task.state]}).encode()
 
 
 def _create(key: TaskKey, body: Mapping[str, Any], tasks: Tasks, notes: list[str]) -> Task:

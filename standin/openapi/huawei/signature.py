@@ -49,7 +49,7 @@ def verify(request: Request, gate: Gate) -> str:
     needed = SIGNED | ({"x-security-token"} if token is not None else set())
     if list(signed) != sorted(set(signed)) or not needed <= set(signed):
         _refuse(f"SignedHeaders has to list, sorted, at least {sorted(needed)}")
-    if not hmac.compare_digest(sign(request, credential.secret, signed), parts["Signature"]):
+    if not hmac.compare_digest(sign(request, credential.secret, signed).encode(), parts["Signature"].encode()):
         _refuse("verify aksk signature fail")
     return parts["Access"]
 

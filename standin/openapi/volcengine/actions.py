@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from standin.openapi.tasks import RUNNING, STOPPED, Task
-from standin.openapi.volcengine.shapes import PUSH, RECORD, SEGMENT, TABLES, fill, is_id, merge, present, read
+from standin.openapi.volcengine.shapes import PUSH, RECORD, SEGMENT, TABLES, Field, fill, is_id, merge, present, read
 from standin.openapi.wire import Refused
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ LIMITS: Mapping[str, int] = {
 MOST_STREAMS = {"record": 17, "push": 30}
 
 _IDS = ("AppId", "BusinessId", "RoomId", "TaskId")
+#: what a start decides and no update can change
+_MODES = (
+    Field(name="RecordMode", kind="int", default=0),
+    Field(name="Layout", kind="object", table=(Field(name="LayoutMode", kind="int", default=0),), default={}),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +106,16 @@ def _start(key: TaskKey, body: Body, tasks: Tasks) -> tuple[None, Mapping[str, A
     if task is not None and task.state == RUNNING:
         raise Refused("InvalidParameter.TaskAlreadyExists")
     values = body.rest()
-    for outer in ("Control",) if key.type == "segment" else ():
-        values |= values.pop(outer, None) or {}
-    mode = (values.get("Layout") or {}).get("LayoutMode") or 0
-    given = read(TABLES[key.type], values, [], partial=True)
-    settings = merge(fill(key.type, {}), given)
+    table = TABLES[key.type]
+    if key.type == "segment":  # what an update has at the top lies in Control here, but for the Identifier
+        inner = read((Field(name="Control", kind="object", table=table),), values, [], partial=True)
+        values |= inner.get("Control", {})
+    modes = read(_MODES, values, [])
+    settings = merge(fill(key.type, {}), read(table, values, [], partial=True))
     if key.type != "segment":
-        settings["Layout"]["LayoutMode"] = mode
+        settings["Layout"]["LayoutMode"] = modes["Layout"]["LayoutMode"]
     if key.type == "record":
-        settings["RecordMode"] = values.get("RecordMode") or 0
+        settings["RecordMode"] = modes["RecordMode"]
     tasks.put(Task(key=key, room_id=key.room_id, settings=settings))
     return None, settings
 

@@ -41,7 +41,7 @@ def _proportion(value: Any) -> bool:  # noqa: ANN401 - a number
 
 
 def _picture(value: str) -> bool:
-    return len(value.encode()) <= 1024 and _IMAGE.match(value) is not None
+    return len(value.encode("utf-8", "surrogatepass")) <= 1024 and _IMAGE.match(value) is not None
 
 
 def _in_space(vector: list[float]) -> bool:

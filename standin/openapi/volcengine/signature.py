@@ -70,7 +70,7 @@ def verify(request: Request, gate: Gate, known: Callable[[], None]) -> str:
     _check_token(request, credential)
     _check_coverage(request, claim)
     expected = sign(request, credential.secret, claim.signed, claim.scope)
-    if not hmac.compare_digest(expected, claim.signature):
+    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
         raise Refused("SignatureDoesNotMatch")
     return claim.access_key_id
 
