@@ -9,6 +9,7 @@ import pytest
 from callbacks import file_created
 from conftest import API_TOKEN
 from rows import FIRST, fill, fill_segments, keep_four, refuse
+from sqlalchemy import insert, select
 
 from handlers import tables
 from handlers.database import Database
@@ -17,6 +18,7 @@ from handlers.questions import items
 from handlers.questions.filters import KNOWN
 from handlers.vendors import VENDORS
 from webhook.api import new_app, register_api
+from webhook.api.lists import KINDS
 from webhook.api.queries import LISTS
 from webhook.problems import register_problems
 
@@ -173,6 +175,27 @@ def test_every_kind_is_listed_and_shown(api: Api, inbox: Inbox, database: Databa
         shown = json.loads(api.get(f"/api/v1/{kind}/{item['id']}").text)
         assert set(shown) >= set(names)
         assert shown["id"] == item["id"]
+
+
+def test_every_item_is_what_the_document_says_of_it(
+    api: Api, inbox: Inbox, database: Database, settings: Settings
+) -> None:
+    keep_four(inbox, database, settings)
+    fill_segments(database, 10)
+    refuse(database, inbox, [file_created(9)])
+    with database.write() as connection:
+        task = connection.execute(select(tables.tasks).where(tables.tasks.c.type == "segment")).mappings().one()
+        names = ("vendor", "app_id", "room_id", "type", "task_id", "account")
+        told = {"at": FIRST, "kind": "upload.progressed", "upload": "done", "progress": 10_000, "delivery": "dlv_1"}
+        connection.execute(insert(tables.marks), [{name: task[name] for name in names} | told])
+    for kind in KINDS:
+        for item in json.loads(api.get(f"/api/v1/{kind.name}").text)["items"]:
+            shown = json.loads(api.get(f"/api/v1/{kind.name}/{item['id']}").text)
+            assert set(shown) == set(kind.shown.model_fields)
+            assert kind.shown.model_validate(shown, strict=True).model_dump(mode="json") == shown
+    marked = json.loads(api.get(f"/api/v1/tasks/{task['id']}").text)
+    assert [(one["upload"], one["progress"], one["begins"]) for one in marked["marks"]] == [("done", 10_000, False)]
+    assert [(one["identifier"], one["segment_count"]) for one in marked["identifiers"]] == [(None, 10)]
 
 
 @pytest.mark.parametrize(
