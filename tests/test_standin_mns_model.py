@@ -136,3 +136,15 @@ class QueueAgainstOracle(RuleBasedStateMachine):
 
 TestQueueAgainstOracle = QueueAgainstOracle.TestCase
 TestQueueAgainstOracle.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_caller_who_is_gone_already_is_not_waited_for() -> None:
+    queue = Queue("q", Attributes(), clock=HandClock(), rng=random.Random(0))
+    asked: list[int] = []
+
+    def there() -> bool:
+        asked.append(queue.waiting)
+        return False
+
+    assert queue.receive(wait_seconds=3600, there=there) == []
+    assert asked == [0]  # it was asked before the wait, so that no wake-up can be missed

@@ -96,6 +96,8 @@ class MnsStandin:
 
     def start(self) -> Self:
         """Listen. A port, once taken, is taken again after a stop."""
+        if self._server is not None:
+            raise RuntimeError(f"the stand-in listens already, at {self.endpoint}; stop it first")
         self._server = Server(self, self._host, self._port, self._tls)
         self._port = self._server.port
         self.service.endpoint = f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
