@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from folding import fold, in_any_order, told_of, told_times
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from handlers import catalogue, tables
+from handlers import tables
 from handlers.catalogue import merge
-from handlers.events import Delivery, Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
-from handlers.ids import new_id
+from handlers.events import Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from handlers.database import Database
 
-#: what differs between two orders of the same deliveries: our ids, when we wrote, and which event told a change
-_OURS = {"id", "task", "recording", "updated_at", "changes"}
 _PAGE = (Path(__file__).parent.parent / "docs" / "catalogue.md").read_text()
 _START, _HOUR = 1_600_000_000_000, 3_600_000
 
@@ -120,95 +115,6 @@ def deliveries_of(events: st.SearchStrategy[Event]) -> st.SearchStrategy[list[An
     return st.lists(one, min_size=1, max_size=7)
 
 
-#: the catalogue's tables
-_TABLES = (
-    tables.tasks,
-    tables.recordings,
-    tables.recording_streams,
-    tables.sightings,
-    tables.events,
-    tables.marks,
-    tables.identifiers,
-    tables.segments,
-)
-
-
-def told_of(drawn: Sequence[tuple[Sequence[Event], int, str]]) -> list[list[catalogue.Told]]:
-    """Give each delivery an id and turn its events into what is folded."""
-    result = []
-    for events, received_at, door in drawn:
-        delivery = Delivery(
-            id=new_id("dlv"),
-            account="lessons",
-            vendor="aliyun",
-            door=door,
-            received_at=received_at,
-            headers={},
-            body=b"",
-        )
-        result.append([catalogue.Told(delivery=delivery, position=n, event=event) for n, event in enumerate(events)])
-    return result
-
-
-def fold(database: Database, batches: Iterable[Sequence[Sequence[catalogue.Told]]]) -> list[list[str]]:
-    """Fold the batches, each in a transaction of its own; return the changes that each event told."""
-    changes = []
-    for batch in batches:
-        with database.write() as connection:
-            told = catalogue.fold(connection, [one for delivery in batch for one in delivery], now=_START)
-        changes += [names for _, names in sorted(told.items())]
-    return changes
-
-
-def rows(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Return the catalogue by natural keys, in an order that no id decides."""
-    found = {}
-    with database.read() as connection:
-        tasks = {row["id"]: row for row in connection.execute(select(tables.tasks)).mappings()}
-        recorded = {row["id"]: row for row in connection.execute(select(tables.recordings)).mappings()}
-        for table in _TABLES:
-            plain = []
-            for row in connection.execute(select(table)).mappings():
-                kept = {name: value for name, value in row.items() if name not in _OURS}
-                if "task" in row:
-                    kept["run"] = tasks[row["task"]]["run"]
-                if row.get("recording") is not None:
-                    kept["locator"] = recorded[row["recording"]]["locator"]
-                    kept["of"] = recorded[row["recording"]]["room_id"] + recorded[row["recording"]]["task_id"]
-                plain.append(kept)
-            found[table.name] = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True, default=str))
-    return found
-
-
-def wipe(database: Database) -> None:
-    with database.write() as connection:
-        for table in _TABLES:
-            connection.execute(delete(table))
-
-
-def in_any_order(
-    database: Database, told: Sequence[list[catalogue.Told]], data: st.DataObject
-) -> tuple[list[list[str]], list[list[str]], dict[str, list[dict[str, Any]]]]:
-    """Fold in two orders, the second with doubles and in batches; return the changes of both, and the equal rows."""
-    wipe(database)
-    first = fold(database, [[delivery] for delivery in told])
-    expected = rows(database)
-
-    again = data.draw(st.permutations([*told, *data.draw(st.lists(st.sampled_from(told), max_size=4))]))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(again)), max_size=3)))
-    parts = [again[start:end] for start, end in zip([0, *cuts], [*cuts, len(again)], strict=True)]
-    batches = [_without_doubles(part) for part in parts if part]
-    wipe(database)
-    second = fold(database, batches)
-
-    assert rows(database) == expected
-    return first, second, expected
-
-
-def told_times(changes: Sequence[Sequence[str]], change: str) -> int:
-    return sum(names.count(change) for names in changes)
-
-
 _settings = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -242,11 +148,6 @@ def test_promise_4_any_order_holds_for_uploads_segments_and_streams(
 
 def _same_run(task: dict[str, Any], row: dict[str, Any]) -> bool:
     return all(task[name] == row[name] for name in ("room_id", "task_id", "type", "run"))
-
-
-def _without_doubles(part: Sequence[list[catalogue.Told]]) -> list[list[catalogue.Told]]:
-    """One batch holds a delivery once: the inbox has one row for it."""
-    return list({delivery[0].delivery.id: delivery for delivery in part}.values())
 
 
 def test_promise_4_folding_again_changes_nothing_and_tells_nothing(database: Database) -> None:

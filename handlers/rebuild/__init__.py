@@ -3,7 +3,7 @@
 1. Read every processed delivery, and note in a scratch file which families it speaks of.
 2. Family by family, under the family's lock: load what is stored, drop what those deliveries had said, put in what
    they say now, and write only what differs. Ids stay, because rows are found by their natural keys. A family of
-   segments may be large: it is told page by page, and swept of what nothing tells of any more.
+   segments may be large: it is read twice, and rebuilt page by page.
 
 What is told by deliveries that are no longer kept, that are quarantined or can't be read now, or that were settled
 after the first step, stays as it is.
@@ -170,8 +170,9 @@ class Rebuild:
     def _rebuild_segments(self, scratch: Scratch, key: TaskKey) -> int:
         """Rebuild a family of segments, in a transaction for each page of deliveries; return how many rows differ."""
         family = SegmentFamily(self._database, scratch, key, afresh=self._resolve)
-        changed = sum(family.tell(told) for told in self._told(scratch, [key]))
-        return changed + family.sweep()
+        for told in self._told(scratch, [key]):
+            family.hear(told)
+        return family.sweep() + sum(family.tell(told) for told in self._told(scratch, [key]))
 
     def _told(self, scratch: Scratch, keys: Sequence[TaskKey]) -> Iterator[list[catalogue.Told]]:
         """Read the deliveries of these families again, in pages; they are immutable, so no lock is needed."""

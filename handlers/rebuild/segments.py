@@ -1,7 +1,8 @@
-"""How one family of segments is made again: told page by page, then swept of what nothing tells of any more.
+"""How one family of segments is made again, of which no transaction holds more than a page.
 
-A lesson has thousands of slices, so no transaction holds more than a page of them, but for the last one: there what
-the identifiers span is written anew, which the sweep has found out before.
+1. Hear every delivery: which slices there are, and what the identifiers span.
+2. Sweep: drop what nothing tells of any more, and write what the identifiers span, hence the runs.
+3. Tell every delivery: fold its slices in, which finds each one's run as it shall be.
 """
 
 from __future__ import annotations
@@ -46,18 +47,24 @@ class SegmentFamily:
         self._marks: list[Mark] = []
         scratch.forget_slices()
 
+    def hear(self, told: Sequence[catalogue.Told]) -> None:
+        """Note what a page of deliveries tells of."""
+        for one in told:
+            if is_mark(one.event):
+                self._marks.append(mark_of(one.event, one.delivery))
+            if one.event.segment is not None:
+                heard = slice_of(one.event, one.delivery, one.position)
+                self._scratch.note_slice(*heard.name)
+                self._told.hear(heard, is_new=False)
+
     def tell(self, told: Sequence[catalogue.Told]) -> int:
         """Fold a page of what the deliveries say now; return how many rows differ."""
-        slices = [slice_of(one.event, one.delivery, one.position) for one in told if one.event.segment is not None]
-        for one in slices:
-            self._scratch.note_slice(*one.name)
-            self._told.hear(one, is_new=False)
-        self._marks += [mark_of(one.event, one.delivery) for one in told if is_mark(one.event)]
+        names = {slice_of(one.event, one.delivery, one.position).name for one in told if one.event.segment is not None}
         with self._database.write() as connection:
             catalogue.lock(connection, [self._key])
-            families = catalogue.load(connection, {self._key: ()}, {self._key: {one.name for one in slices}})
-            for heard in sorted(told, key=lambda one: one.order):
-                catalogue.put(families, heard, afresh=self._afresh)
+            families = catalogue.load(connection, {self._key: ()}, {self._key: names})
+            for one in sorted(told, key=lambda one: one.order):
+                catalogue.put(families, one, afresh=self._afresh)
             families[self._key].settle()
             return catalogue.write(connection, families.values(), now=now_ms())
 
@@ -114,7 +121,7 @@ class SegmentFamily:
         family.slices.identifiers = {
             name: one.belonging_to(stored[name].task if name in stored else None)
             for name, one in identifiers.items()
-            if one.segment_count
+            if one.segment_count or name in self._told.identifiers
         }
         again = self._scratch.noted({mark.delivery for mark in family.marks})
         family.marks = {mark for mark in family.marks if mark.delivery not in again}
