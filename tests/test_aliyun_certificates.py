@@ -63,6 +63,13 @@ def verify(store: Path, asked: list[str]) -> Callable[[Incoming], Verified]:
         "https://mns-cert.oss-cn-x.evil.example/x509.pem",
         "https://mns-cert.oss-cn-evil.example/.aliyuncs.com/x509.pem",
         "https://mns-cert.oss-cn-.aliyuncs.com/x509.pem",
+        "https://mns-cert.oss-cn-x@evil.aliyuncs.com/x509.pem",
+        "https://mns-cert.oss-cn-x.evil.aliyuncs.com/x509.pem",
+        "https://mns-cert.oss-cn-evil.example:80.aliyuncs.com/x509.pem",
+        "https://mnstest.oss-cn-hangzhou-aliyuncs.com/x509.pem",
+        "https://mnstest.oss-cn-hangzhou.aliyuncs-com/x509.pem",
+        "https://mnstest-oss-cn-hangzhou.aliyuncs.com/x509.pem",
+        "https://mns-cert-oss-cn-hangzhou.aliyuncs.com/x509.pem",
         "https://mns-cert.oss-us-west-1.aliyuncs.com/x509.pem",
         "https://mnstest.oss-cn-shanghai.aliyuncs.com/x509.pem",
         "https://evil.oss-cn-hangzhou.aliyuncs.com/x509.pem",
@@ -176,6 +183,7 @@ def test_who_waits_for_a_certificate_is_told_when_it_fails() -> None:
     for thread in threads:
         thread.join()
     assert len(failed) == 8
+    assert all("ConnectionRefusedError" in one or "just now" in one for one in failed)
     assert certificates._awaited == {}
 
 

@@ -153,11 +153,14 @@ def test_a_word_that_is_no_text_is_unreadable(word: Any) -> None:
         read_with(eventType=word)
 
 
-def test_a_callback_of_rtc_or_dingrtc_is_not_taken_for_one_of_live() -> None:
+def test_a_callback_of_rtc_is_not_taken_for_one_of_live() -> None:
     rtc = json.loads((FIXTURES / "FileCreated.json").read_bytes())
     assert read(json.dumps(rtc | {"eventType": "TaskStopped"}).encode()).kind == "recording.available"
+
+
+def test_a_callback_of_dingrtc_is_unknown_and_seen_by_its_word() -> None:
     ding = {"eventId": "1", "eventType": "2001", "notifyTime": STOPPED_AT, "eventData": {"channelId": "room1024"}}
-    assert (read(json.dumps(ding).encode()).kind, read(json.dumps(ding).encode()).task) == ("unknown", None)
+    assert read(json.dumps(ding).encode()) == Event(kind="unknown", word="2001", at=NOW)
 
 
 # --- verifying --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import threading
 from dataclasses import replace
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,25 +17,35 @@ from mns_pushes import (
     BODY,
     DAY,
     MINUTE,
+    MNS,
     NOW,
     STRANGER,
     TARGET,
     Push,
+    certificate,
     envelope,
     fill,
     in_json,
     md5_of_the_digest,
     md5_of_the_hexadecimal,
+    pem,
     reading,
 )
 from sqlalchemy import select
+from werkzeug.serving import make_server
 
 from handlers import tables
+from handlers.clock import now_ms
 from handlers.errors import BadSignature, BadToken, CannotVerify, RefusedDelivery
 from handlers.inbox import Inbox
 from handlers.inbox.processing import Processor
+from handlers.inbox.refusals import Refusals
 from handlers.vendors.aliyun import VENDOR, signature, topic
 from handlers.vendors.aliyun.certificates import Certificates, fetch_https
+from webhook.api import new_app
+from webhook.callbacks import callbacks_blueprint
+from webhook.figures import Figures
+from webhook.problems import register_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +135,54 @@ def test_a_push_is_kept_and_becomes_a_recording(
     assert recording["task_id"] == "task-005"
     assert delivery["door"] == "mns-topic"
     assert bytes(delivery["body"]) == Push().body
+
+
+def test_a_push_comes_in_by_http_with_its_path_as_it_was_signed(
+    database: Database, settings: Settings, keeper: Keeper, store: Path
+) -> None:
+    ours = settings.account("aliyun", "lessons")
+    assert ours is not None
+    bound = ours.model_copy(update={"topic_owner": "1234567890", "topic_name": "recordings"})
+    settings = replace(settings, accounts={("aliyun", "lessons"): bound})
+    pushes = topic.Pushes(Certificates(reading(store, [])))
+    vendors = {"aliyun": replace(VENDOR, verify=signature.by_door(pushes.verify))}
+    refusals = Refusals(database, vendors)
+    refusals.start()
+    app = new_app()
+    register_problems(app)
+    app.register_blueprint(
+        callbacks_blueprint(settings, vendors, Inbox(settings, vendors, keeper), refusals, Figures())
+    )
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    now = now_ms()
+    (store / "today.pem").write_bytes(pem(certificate(MNS, begins=now - DAY, ends=now + DAY)))
+    address = "https://mns-cert.oss-cn-shanghai.aliyuncs.com/today.pem"
+
+    def post(push: Incoming, target: str) -> tuple[int, dict[str, Any]]:
+        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+        connection.request("POST", target, push.body, {"host": "reelhook.example.com", **push.headers})
+        answer = connection.getresponse()
+        told = answer.status, json.loads(answer.read())
+        connection.close()
+        return told
+
+    try:
+        for target in (TARGET, f"{TARGET}?a=%2F%e4&b=+", f"{TARGET}/"):
+            push = Push(target=target, address=address, sent_at=now).signed()
+            status, told = post(push, target)
+            assert (status, told["Code"]) == (200, 0), told
+            status, told = post(push, f"{target}?x=1")
+            assert (status, told["status"]) == (401, 401)
+            assert "the signature of MNS is wrong" in told["detail"]
+        gone = Push(address=address.replace("today", "gone"), sent_at=now).signed()
+        assert post(gone, TARGET)[0] == 503, "MNS shall try again"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        refusals.close()
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
