@@ -5,9 +5,9 @@ https://help.aliyun.com/zh/live/on-cloud-recording-callback-message. The signatu
 without any domain, other than that of Live's stream recordings. It does not cover the body: whoever saw one callback
 could put any body under its headers. Hence the URL's token is asked for as well, and the timestamp must be fresh.
 
-A task's words tell its state. TaskCreated, TaskRecovering and TaskStopping change none, and what `payload` holds could
-not be found in the documentation: so neither could RecordFileUploaded, which the SDK names (NotifyFileUploadedFormat),
-be read as files. They are `unknown`, and kept. No word begins a run: the vendor gives each task an id of its own.
+A task's words tell its state. TaskCreated, TaskRecovering and TaskStopping change none; RecordFileUploaded, which the
+SDK names (NotifyFileUploadedFormat), tells of a file in `payload`, whose fields are not confirmed by any page: they are
+`unknown`, and kept. No word begins a run: the vendor gives each task an id of its own.
 """
 
 from __future__ import annotations
