@@ -23,6 +23,10 @@ Fields = dict[str, Any]
 
 #: a vendor's number for a stream's source
 _STREAM_TYPES = {"camera": 0, "screen": 1}
+#: our names of picture and sound -> Volcengine's
+_MEDIA = {"width": "VideoWidth", "height": "VideoHeight", "video_codec": "VideoCodec", "audio_codec": "AudioCodec"}
+#: events of no task
+_OF_ROOMS = ("UserJoinRoom",)
 
 
 def compose(notice: Notice, to: Counterpart) -> Callback:
@@ -42,7 +46,11 @@ def _volcengine(notice: Notice, to: Counterpart) -> Callback:
 
 def _volcengine_data(notice: Notice) -> Fields:
     task = notice.task
+    if notice.word in _OF_ROOMS:
+        return {"AppId": task.app_id, "RoomId": task.room_id, "Timestamp": notice.at} | dict(notice.fields)
     data: Fields = {"AppId": task.app_id, "RoomId": task.room_id, "TaskId": task.task_id}
+    if notice.number % 5 == 0:
+        data["Domain"] = "a field that no page shows"
     if task.type == "push":
         data |= {"Timestamp": notice.at, "PushURL": f"rtmp://push.example.com/live/{task.room_id}"}
     else:
@@ -60,14 +68,14 @@ def _record_file(file: File) -> Fields:
     place = {"Vid": file.vid} if file.vid else {"ObjectKey": file.key}
     length = {} if file.duration_ms is None else {"Duration": file.duration_ms, "Size": file.size_bytes}
     streams = [{"UserId": one.user_id, "StreamType": _STREAM_TYPES[one.source or "camera"]} for one in file.streams]
-    seen = {"VideoCodec": "h264", "AudioCodec": "aac", "VideoWidth": file.width, "VideoHeight": file.height}
+    seen = {_MEDIA[name]: value for name, value in file.media}
     return place | length | {"StartTime": file.started_at, "StreamList": streams} | seen
 
 
 def _segment_data(notice: Notice) -> Fields:
     bucket = ("Bucket", "TosBucket")[notice.number % 2]
     told = [_audio_data(one, as_text=notice.number % 3 != 0) for one in notice.slices]
-    return {bucket: "s-lessons", "Identifier": notice.slices[0].identifier, "Data": told}
+    return {bucket: notice.slices[0].bucket, "Identifier": notice.slices[0].identifier, "Data": told}
 
 
 def _audio_data(one: Slice, *, as_text: bool) -> Fields:
@@ -88,7 +96,7 @@ def _huawei(notice: Notice, to: Counterpart) -> Callback:
     told = huawei.named(notice.word, app_id=task.app_id, job_id=task.task_id, room_id=task.room_id, user_id=user)
     told |= fields
     for file in notice.files:
-        told |= huawei.placed("standin-bucket", file.key) | _huawei_file(file)
+        told |= huawei.placed(huawei.BUCKET, file.key) | _huawei_file(file) | dict(file.media)
     unit = ("s", "ms")[notice.number % 2]
     return huawei.callback(told, to, at=notice.at, rand=_random(notice), unit=unit)
 
@@ -99,8 +107,6 @@ def _huawei_file(file: File) -> Fields:
         "record_duration": (file.duration_ms or 0) // 1000,
         "start_time": to_seconds_text(file.started_at),
         "end_time": to_seconds_text(file.ended_at or file.started_at),
-        "width": file.width,
-        "height": file.height,
     }
 
 

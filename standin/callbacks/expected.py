@@ -22,7 +22,7 @@ RunName = tuple[str, str, str, str, str, int]
 FileName = tuple[str, str, str, str, str, int, str]
 Facts = dict[str, Any]
 
-_STATES = {"started": "running", "going": "running", "stopped": "stopped", "failed": "failed"}
+_STATES = ("running", "stopped", "failed")
 _READABLE = ("done", "backed_up")
 #: milliseconds: who is silent for longer, and then speaks under a new name, has begun anew
 _SILENCE = 600_000
@@ -36,8 +36,8 @@ class Expectation:
 
     runs: Mapping[RunName, Facts]
     files: Mapping[FileName, Facts]
-    #: object keys
-    slices: frozenset[str]
+    #: by run and object key
+    slices: Mapping[FileName, Facts]
 
 
 def expect(notices: Iterable[Notice]) -> Expectation:
@@ -48,9 +48,15 @@ def expect(notices: Iterable[Notice]) -> Expectation:
             told[_named(notice.task)].append(notice)
     runs: dict[RunName, Facts] = {}
     files: dict[FileName, Facts] = {}
+    slices: dict[FileName, Facts] = {}
     for task, words in told.items():
-        _expect_task(task, words, runs, files)
-    slices = frozenset(one.key for words in told.values() for one in _slices(words))
+        history = _History(task, words)
+        for run in history.numbers():
+            name = (task.vendor, task.type, task.app_id, task.room_id, task.task_id, run)
+            if (facts := history.run(run)) is not None:
+                runs[name] = facts
+            files |= {(*name, key): facts for key, facts in history.files(run).items()}
+            slices |= {(*name, key): facts for key, facts in history.slices(run).items()}
     return Expectation(runs=runs, files=files, slices=slices)
 
 
@@ -58,26 +64,51 @@ def _named(task: Task) -> Task:
     return replace(task, business_id=None)
 
 
-def _expect_task(task: Task, words: Sequence[Notice], runs: dict[RunName, Facts], files: dict[FileName, Facts]) -> None:
-    starts = _starts(words)
-    name = (task.vendor, task.type, task.app_id, task.room_id, task.task_id)
-    recorded = _files(words)
-    slices = _slices(words)
-    for run in range(1, max(len(starts), 1) + 1):
-        marks = [word for word in words if word.says not in {"files", "segments"} and _run(starts, word.at) == run]
-        own = [file for file in recorded if _run(starts, _time(file)) == run]
-        cut = [one for one in slices if _run(starts, one.started_at) == run]
-        if not marks and not own and not cut:
-            continue
-        upload = _latest([word for word in marks if word.upload])
-        readable = task.vendor != "volcengine" or (upload is not None and upload.upload in _READABLE)
-        runs[*name, run] = _run_facts(task, marks, own, cut) | {"upload": upload.upload if upload else None}
-        for file in own:
-            files[*name, run, file.name] = _file_facts(file, readable=readable)
+class _History:
+    """All that was told under one task's name."""
+
+    def __init__(self, task: Task, words: Sequence[Notice]) -> None:
+        self._task = task
+        self._words = words
+        self._starts = _starts(words)
+        self._business_id = next((word.task.business_id for word in words if word.task.business_id), None)
+
+    def numbers(self) -> range:
+        return range(1, max(len(self._starts), 1) + 1)
+
+    def run(self, run: int) -> Facts | None:
+        """Return what must be said of a run; None where nothing was told of it."""
+        marks, files, slices = self._marks(run), self._own(run), self._cut(run)
+        if not marks and not files and not slices:
+            return None
+        upload = self._upload(run)
+        return _run_facts(self._task, marks, files, slices) | {"upload": upload, "business_id": self._business_id}
+
+    def files(self, run: int) -> dict[str, Facts]:
+        readable = self._task.vendor != "volcengine" or self._upload(run) in _READABLE
+        also = {"business_id": self._business_id}
+        return {file.name: _file_facts(file, readable=readable) | also for file in self._own(run)}
+
+    def slices(self, run: int) -> dict[str, Facts]:
+        return {one.key: _slice_facts(one) for one in self._cut(run)}
+
+    def _upload(self, run: int) -> str | None:
+        latest = _latest([mark for mark in self._marks(run) if mark.upload])
+        return latest.upload if latest else None
+
+    def _marks(self, run: int) -> list[Notice]:
+        told = [word for word in self._words if word.says not in {"files", "segments"}]
+        return [word for word in told if _run(self._starts, word.at) == run]
+
+    def _own(self, run: int) -> list[File]:
+        return [file for file in _files(self._words) if _run(self._starts, _time(file)) == run]
+
+    def _cut(self, run: int) -> list[Slice]:
+        return [one for one in _slices(self._words) if _run(self._starts, one.started_at) == run]
 
 
 def _starts(words: Sequence[Notice]) -> list[int]:
-    begins = {word.at for word in words if word.says == "started"}
+    begins = {word.at for word in words if word.begins}
     heard: list[Slice] = []
     names: set[str] = set()
     for one in sorted(_slices(words), key=lambda one: one.started_at):
@@ -123,18 +154,18 @@ def _files(words: Sequence[Notice]) -> list[File]:
 def _run_facts(task: Task, marks: Sequence[Notice], files: Sequence[File], slices: Sequence[Slice]) -> Facts:
     last = _latest([mark for mark in marks if mark.says in _STATES])
     facts: Facts = {
-        "state": "unknown" if last is None else _STATES[last.says],
+        "state": "unknown" if last is None else last.says,
         "recording_count": len(files),
         "segment_count": len(slices),
         "recorded_ms": _covered(files),
     }
-    begun = [mark.at for mark in marks if mark.says == "started"]
+    begun = [mark.at for mark in marks if mark.begins]
     if begun:
         facts["started_at"] = min(begun)
     elif files and not marks:
         facts["started_at"] = min(file.started_at for file in files)
-    if last is not None and last.says != "failed":
-        facts["ended_at"] = last.at if last.says == "stopped" else None
+    if last is not None:
+        facts["ended_at"] = None if last.says == "running" else last.at
     if task.vendor == "aliyun":
         facts["ended_at"] = max(file.ended_at or 0 for file in files)
     return facts
@@ -159,7 +190,22 @@ def _file_facts(file: File, *, readable: bool) -> Facts:
         "ended_at": file.ended_at,
         "duration_ms": file.duration_ms,
         "size_bytes": file.size_bytes,
+        "media": dict(file.media),
+        "streams": sorted((stream.user_id, stream.source) for stream in file.streams),
     }
-    if file.streams:
-        facts["streams"] = sorted((stream.user_id, stream.source) for stream in file.streams)
+    if file.storage:  # else it is Reelhook's settings that may tell
+        facts |= {"storage": file.storage, "bucket": file.bucket, "region": file.region, "url": file.url}
     return facts
+
+
+def _slice_facts(one: Slice) -> Facts:
+    is_mixed = one.user_id == "mixed"
+    return {
+        "identifier": one.identifier,
+        "bucket": one.bucket,
+        "mixed": is_mixed,
+        "streams": [] if is_mixed else [(one.user_id, "camera")],
+        "started_at": one.started_at,
+        "duration_ms": one.duration_ms,
+        "size_bytes": one.size_bytes,
+    }

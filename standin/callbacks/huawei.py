@@ -28,7 +28,7 @@ UNITS = {"s": 1000, "ms": 1}
 TRIES = 1
 
 _MINUTE = 60_000
-_BUCKET = "standin-bucket"
+BUCKET = "standin-bucket"
 _LOCATION = "obs.cn-north-4.myhuaweicloud.com"
 
 
@@ -98,7 +98,7 @@ def _complete(word: str, at: int, mark: str) -> Fields:
     key = f"Record/standin-app/live/hls/{stem}_{mark}/{stem}.m3u8"
     return (
         _sample_names(word)
-        | placed(_BUCKET, key)
+        | placed(BUCKET, key)
         | {
             "record_format": "HLS",
             "file_size": 26_254_952,

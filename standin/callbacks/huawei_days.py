@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from standin.callbacks.diary import MINUTE, SECOND, USERS
+from standin.callbacks.huawei import BUCKET, placed
 from standin.callbacks.moments import to_name_text
-from standin.callbacks.plan import File, Notice
+from standin.callbacks.plan import File, Notice, Stream
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,7 +51,7 @@ class _Job:
 
         That a file starts tells that the job runs, not that it begins: the vendor says so of each file.
         """
-        begun = Notice(number=0, task=self.task, word="RECORD_NEW_FILE_START", at=start, says="going")
+        begun = Notice(number=0, task=self.task, word="RECORD_NEW_FILE_START", at=start, says="running")
         self._tell(begun, record_format=self.formats[0])
         stop = start + self.chance.randrange(60, 2_400) * SECOND
         for form in self.formats:
@@ -66,15 +67,20 @@ class _Job:
     def _file(self, form: str, start: int, stop: int) -> File:
         stem = f"s_{self.task.task_id}_{self.task.room_id}_{self.user}_{to_name_text(start)}"
         extension = {"HLS": "m3u8", "MP4": "mp4"}[form]
+        key = f"Record/{self.task.app_id}/{form.lower()}/{stem}/{stem}.{extension}"
         return File(
-            key=f"Record/{self.task.app_id}/{form.lower()}/{stem}/{stem}.{extension}",
+            key=key,
             format=extension,
             started_at=start,
             duration_ms=stop - start,
             ended_at=stop,
             size_bytes=self.chance.randrange(1_000_000, 90_000_000),
-            width=1280,
-            height=720,
+            streams=(Stream(user_id=self.user),),
+            media=(("width", 1280), ("height", 720)),
+            storage="obs",
+            bucket=BUCKET,
+            region="cn-north-4",
+            url=str(placed(BUCKET, key)["download_url"]),
         )
 
     def _complete(self, file: File, form: str) -> None:

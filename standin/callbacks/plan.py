@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 TaskType = Literal["record", "segment", "push"]
-#: what it tells of its run: it begins, it goes on, it is over, ...
-Says = Literal["started", "going", "stopped", "failed", "upload", "files", "segments", "other"]
+#: what it tells of its run: how it stands, or one of the things that belong to it
+Says = Literal["running", "stopped", "failed", "upload", "files", "segments", "other"]
 Upload = Literal["uploading", "failed", "backed_up", "done"]
 
 
@@ -49,8 +49,13 @@ class File:
     ended_at: int | None = None
     size_bytes: int | None = None
     streams: tuple[Stream, ...] = ()
-    width: int = 640
-    height: int = 360
+    #: picture and sound, by our names of them
+    media: tuple[tuple[str, str | int], ...] = ()
+    #: where it lies, as far as the vendor tells
+    storage: str | None = None
+    bucket: str | None = None
+    region: str | None = None
+    url: str | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +68,9 @@ class Slice:
     """An audio slice."""
 
     key: str
+    bucket: str
     identifier: str
+    #: mixed: the mix of all
     user_id: str
     started_at: int
     duration_ms: int
@@ -82,6 +89,8 @@ class Notice:
     #: when it happened, and was told
     at: int
     says: Says
+    #: a run begins here
+    begins: bool = False
     door: str = "http"
     files: tuple[File, ...] = ()
     slices: tuple[Slice, ...] = ()

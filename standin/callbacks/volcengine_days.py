@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from standin.callbacks.diary import DAY, HOUR, MINUTE, SECOND, USERS, Diary
@@ -48,16 +49,19 @@ def _auto_record(diary: Diary, number: int, chance: Random) -> None:
 
 def _failed_start(diary: Diary, number: int, chance: Random) -> None:
     task = diary.named("volcengine", "record", number, name="failing", business_id="school")
-    at = diary.moment(chance, before_end=_LONGEST_REST)
+    at = diary.moment(chance, before_end=_LONGEST_RECORD)
     told = (("Code", 1), ("ErrorMessage", "no stream in the room"))
-    diary.tell(_notice(task, "RecordStarted", at, "failed", fields=told))
+    diary.tell(_notice(task, "RecordStarted", at, "failed", begins=True, fields=told))
+    if chance.random() < 0.5:  # somebody tries again, and it works
+        _run(diary, task, at + chance.randrange(10 * SECOND, 5 * MINUTE), chance)
 
 
 def _run(diary: Diary, task: Task, start: int, chance: Random) -> int:
     """Write down one recording from its start to its upload; return when the last of it is told."""
     stop = start + chance.randrange(5 * MINUTE, 70 * MINUTE)
     users = chance.sample(USERS, chance.randrange(1, 4))
-    diary.tell(_notice(task, "RecordStarted", start, "started"))
+    diary.tell(_notice(task, "UserJoinRoom", start - SECOND, "other", fields=(("UserId", users[0]),)))
+    diary.tell(_notice(task, "RecordStarted", start, "running", begins=True))
     files = _files(task, start, stop, users, chance)
     if files and chance.random() < 0.3:
         early = tuple(_still_growing(file) for file in files)
@@ -71,7 +75,11 @@ def _run(diary: Diary, task: Task, start: int, chance: Random) -> int:
         at = chance.randrange(start + SECOND, stop)
         told = (("UserId", user), ("StreamType", 0), ("State", chance.randrange(2)), ("Timestamp", at))
         diary.tell(_notice(task, f"Record{medium}StreamStateChanged", at, "other", fields=told))
-    diary.tell(_notice(task, "RecordStopped", stop, "stopped", files=files))
+    if chance.random() < 0.1:
+        broken = (("Code", 1), ("ErrorMessage", "the recorder broke"))
+        diary.tell(_notice(task, "RecordStopped", stop, "failed", files=files, fields=broken))
+    else:
+        diary.tell(_notice(task, "RecordStopped", stop, "stopped", files=files))
     return _upload(diary, task, stop, chance)
 
 
@@ -100,13 +108,14 @@ def _files(task: Task, start: int, stop: int, users: list[str], chance: Random) 
                 ended_at=begun + length,
                 size_bytes=length * chance.randrange(20, 200),
                 streams=tuple(Stream(user_id=user, source=chance.choice(("camera", "screen"))) for user in group),
+                media=(("width", 640), ("height", 360), ("video_codec", "h264"), ("audio_codec", "aac")),
             )
         )
     return tuple(files)
 
 
 def _still_growing(file: File) -> File:
-    return File(key=file.key, vid=file.vid, format=file.format, started_at=file.started_at, streams=file.streams)
+    return replace(file, duration_ms=None, ended_at=None, size_bytes=None)
 
 
 def _upload(diary: Diary, task: Task, stop: int, chance: Random) -> int:
@@ -120,7 +129,9 @@ def _upload(diary: Diary, task: Task, stop: int, chance: Random) -> int:
     at += chance.randrange(2_000, 50_000)
     end = chance.random()
     if end < 0.75:
-        diary.tell(_notice(task, "RecordUploadDone", at, "upload", upload="done"))
+        # The vendor's own sample of it carries a Code 1, which means nothing.
+        code = (("Code", chance.choice((0, 0, 1))),)
+        diary.tell(_notice(task, "RecordUploadDone", at, "upload", upload="done", fields=code))
     elif end < 0.9:
         diary.tell(_notice(task, "RecordUploadBackuped", at, "upload", upload="backed_up"))
     return at
@@ -145,6 +156,7 @@ def _slices(diary: Diary, task: Task, start: int, chance: Random, *, identifier:
         slices = tuple(
             Slice(
                 key=f"{identifier}/{user}_{at}.wav",
+                bucket="s-lessons",
                 identifier=identifier,
                 user_id=user,
                 started_at=at,
@@ -167,14 +179,17 @@ def _push(diary: Diary, number: int, chance: Random) -> None:
 
 def _push_run(diary: Diary, task: Task, start: int, chance: Random) -> int:
     at = start
-    diary.tell(_notice(task, "TranscodeStarted", at, "started"))
+    diary.tell(_notice(task, "TranscodeStarted", at, "running", begins=True))
     for state in (3, *chance.choices((2, 3, 4), k=chance.randrange(3))):
         at += chance.randrange(SECOND, 5 * MINUTE)
         told = (("StartTime", start), ("FinishTime", 0), ("TaskState", state))
-        diary.tell(_notice(task, "TranscodeStateChanged", at, "other", fields=told))
+        diary.tell(_notice(task, "TranscodeStateChanged", at, "running", fields=told))
     at += chance.randrange(SECOND, 5 * MINUTE)
     diary.tell(_notice(task, "TranscodeUpdated", at, "other"))
     if chance.random() < 0.9:
         at += chance.randrange(MINUTE, 10 * MINUTE)
+        if chance.random() < 0.5:
+            over = (("StartTime", start), ("FinishTime", at), ("TaskState", 1))
+            diary.tell(_notice(task, "TranscodeStateChanged", at - 5, "stopped", fields=over))
         diary.tell(_notice(task, "TranscodeStopped", at, "stopped"))
     return at
