@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rows import fill_segments
 from terminal import PROGRAM, clean, told, typed
 
 from handlers.errors import ReelhookError
@@ -106,6 +107,22 @@ def test_every_recording_is_exported_once(database: Database, environ: dict[str,
     assert [row["id"] for row in rows] == [item["id"] for item in expected]
     assert [json.loads(row["streams"]) for row in rows] == [item["streams"] for item in expected]
     assert done.stderr == ""
+
+
+def test_every_segment_is_exported_once(database: Database, environ: dict[str, str]) -> None:
+    fill_segments(database, 1_500)
+    expected = told("segments", "list", "--all", "--json", environ=environ)["items"]
+    lines = typed("segments", "export", "--format", "ndjson", environ=environ).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    narrowed = ("--room-id", "room-000002", "--started-after", "2020-09-13T13:20:00Z")
+    done = typed("segments", "export", "--format", "csv", *narrowed, environ=environ)
+    rows = list(csv.DictReader(io.StringIO(done.stdout, newline="")))
+    assert (tuple(rows[0]), len(rows)) == (items.SEGMENT, 6)
+    assert {(row["room_id"], row["identifier"], row["media"], row["mixed"]) for row in rows} == {
+        ("room-000002", "run-5", "{}", "")
+    }
+    by_id = {item["id"]: item for item in expected}
+    assert all(json.loads(row["streams"]) == by_id[row["id"]]["streams"] for row in rows)
 
 
 @ONLY_SQLITE
