@@ -17,7 +17,7 @@ from handlers.inbox.processing import Processor
 from handlers.inbox.refusals import Refusals
 from handlers.questions.filters import Filters, Page
 from handlers.vendors import VENDORS
-from webhook.columns import shown, span
+from webhook.columns import print_item, shown, span
 
 if TYPE_CHECKING:
     from handlers.database import Database
@@ -159,6 +159,30 @@ def test_what_is_not_there_ends_with_1(environ: dict[str, str], noun: str) -> No
     done = asked(noun, "show", "nothing", environ=environ)
     assert done.returncode == 1
     assert "there is no" in done.stderr
+
+
+def test_people_see_what_was_told_of_a_run_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    begun = {
+        "at": "2020-09-02T10:23:54.000Z",
+        "kind": "task.started",
+        "begins": True,
+        "progress": None,
+        "delivery": "dlv_1",
+    }
+    done = {
+        "at": "2020-09-02T10:53:46.000Z",
+        "kind": "task.stopped",
+        "begins": False,
+        "progress": 0,
+        "delivery": "dlv_2",
+    }
+    print_item({"id": "tsk_1", "marks": [begun, done], "identifiers": []})
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "id           tsk_1",
+        "marks        at: 2020-09-02T10:23:54.000Z, kind: task.started, begins: yes, delivery: dlv_1",
+        "at: 2020-09-02T10:53:46.000Z, kind: task.stopped, progress: 0, delivery: dlv_2",
+        "identifiers  -",
+    ]
 
 
 def test_what_a_vendor_sent_can_not_steer_the_terminal() -> None:

@@ -155,8 +155,15 @@ def _lines(value: Any) -> list[str]:  # noqa: ANN401 (any value of an item)
     if isinstance(value, dict) and value:
         return [f"{name}: {_plain(one)}" for name, one in value.items()]
     if isinstance(value, list) and value:
-        return [_plain(one) for one in value]
+        return [_part(one) for one in value]
     return ["-" if value in ([], {}) else _plain(value)]
+
+
+def _part(value: Any) -> str:  # noqa: ANN401 (any value of a list)
+    """Return one of several in a line: of an object what it holds, without what it does not have."""
+    if not isinstance(value, dict):
+        return _plain(value)
+    return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items() if one is not None and one is not False)
 
 
 def shown(text: str, spared: str = "") -> Text:
