@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sqlite3
+import subprocess
+import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import API_TOKEN
-from program import Program, running
+from program import Program, running, wait_until
 from receiver import receiving
-from terminal import asked, typed
+from terminal import PROGRAM, asked, clean, typed
 
 from handlers.errors import RefusedDelivery
 from handlers.secrets import Secret
@@ -29,7 +36,6 @@ from standin.mns import MnsStandin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 EVERY_FAULT = Faults(duplicate=0.2, reorder=0.3, late=0.1, drop=0.1, bad_signature=0.2)
 FAULTS = ("--duplicate", "0.2", "--reorder", "0.3", "--late", "0.1", "--drop", "0.1", "--bad-signature", "0.2")
@@ -175,6 +181,33 @@ def test_a_wrong_api_token_ends_with_1_and_says_so(house: House) -> None:
     done = house.scenario("--tasks", "1", "--api-token", "a-token-that-is-wrong")
     assert done.returncode == 1
     assert "the API does not take the token" in done.stderr
+
+
+@on_sqlite
+def test_killed_processes_in_the_middle_cost_nothing(house: House, tmp_path: Path) -> None:
+    arguments = ("standin", "callbacks", "scenario", "--tasks", "15", "--rate", "25", "--check", *FAULTS)
+    with (tmp_path / "played").open("wb") as played:
+        begun = subprocess.Popen(
+            [*PROGRAM, *arguments], env=clean(house.environ), stdout=played, stderr=subprocess.STDOUT
+        )
+    try:
+        for _ in range(2):
+            time.sleep(1)
+            wait_until(lambda: None not in map(partial(_last_pid, house), ("web", "worker")), what="web and worker")
+            for name in ("web", "worker"):
+                pid = _last_pid(house, name)
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+        assert begun.wait(timeout=150) == 0, (tmp_path / "played").read_text()[-3000:]
+    finally:
+        begun.kill()
+        begun.wait()
+
+
+def _last_pid(house: House, name: str) -> int | None:
+    """Return the process that was started last under this name, if it lives."""
+    pids = re.findall(rf"{name} started as process (\d+)", house.program.log.read_text())
+    return int(pids[-1]) if pids and Path(f"/proc/{pids[-1]}").exists() else None
 
 
 def test_who_takes_what_is_forged_is_told() -> None:

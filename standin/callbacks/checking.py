@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from standin.callbacks.errors import NotAnswered
+from standin.callbacks.errors import NotAnswered, NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +43,10 @@ class Api:
         self._headers = {"authorization": f"Bearer {token}"}
 
     def items(self, noun: str, app_ids: Sequence[str]) -> Iterator[Facts]:
-        """Yield every item of these applications, page by page. Raises NotAnswered for anything but 200."""
+        """Yield every item of these applications, page by page.
+
+        Raises NotSent where the API is away or answers with 5xx, and NotAnswered for anything else but 200.
+        """
         asked = [("limit", str(_PAGE)), *(("app_id", app_id) for app_id in app_ids)]
         cursor: str | None = None
         while True:
@@ -78,6 +81,8 @@ class Api:
         answer = self._sender.get(target, self._headers)
         if answer.status == 401:
             raise NotAnswered("the API does not take the token: give --api-token as `reelhook accounts` shows it")
+        if answer.status >= 500:
+            raise NotSent(f"the API answers {answer.status} to {target}: {answer.body[:300]}")
         if not answer.is_success:
             raise NotAnswered(f"the API answers {answer.status} to {target}: {answer.body[:300]}")
         return json.loads(answer.body)
@@ -100,13 +105,15 @@ def _milliseconds(text: Any) -> int | None:  # noqa: ANN401 - any JSON value
 
 
 def settle(api: Api, expectation: Expectation, app_ids: Sequence[str], *, patience: float) -> list[str]:
-    """Look until the catalogue is right; return the differences that last, or are there after `patience` seconds."""
+    """Look until the catalogue is right; return the differences that last, or are there after `patience` seconds.
+
+    A Reelhook that is away is waited for. Raises NotAnswered where the API lets nobody in.
+    """
     until = time.monotonic() + patience
     since = time.monotonic()
     before: list[str] | None = None
     while True:
-        is_drained = api.is_drained()
-        differences = compare(expectation, api.catalogue(app_ids))
+        is_drained, differences = _look(api, expectation, app_ids)
         now = time.monotonic()
         if differences != before or not is_drained:
             before, since = differences, now
@@ -116,6 +123,16 @@ def settle(api: Api, expectation: Expectation, app_ids: Sequence[str], *, patien
             waits = [] if is_drained else ["deliveries still wait to be processed: is a worker running?"]
             return differences + waits
         time.sleep(_PAUSE)
+
+
+def _look(api: Api, expectation: Expectation, app_ids: Sequence[str]) -> tuple[bool, list[str]]:
+    """Return whether all is processed, and what differs; an API that is away differs in that."""
+    try:
+        # In this order: what is processed in between shows.
+        is_drained = api.is_drained()
+        return is_drained, compare(expectation, api.catalogue(app_ids))
+    except NotSent as exc:
+        return False, [str(exc)]
 
 
 def compare(expectation: Expectation, catalogue: Catalogue) -> list[str]:

@@ -34,8 +34,8 @@ __all__ = [
 
 #: how what is not authentic may be answered
 _REFUSED = (400, 401)
-#: seconds until a callback that Reelhook could not take is tried again, as vendors do: 200 ends it
-_AGAIN = (0.5, 2.0, 4.0)
+#: seconds until a callback that Reelhook could not take is tried again: longer than vendors do, to outlive a restart
+_AGAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
 #: problems that a person reads
 _MOST = 50
 
