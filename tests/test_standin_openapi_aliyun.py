@@ -137,6 +137,21 @@ def test_the_published_vector_of_the_old_signature_is_reproduced() -> None:
     assert signature.sign_parameters(request, "testsecret") == "OLeaidS1JvxuMvnyHOwuJ+uX5qY="
 
 
+def test_the_published_vector_of_the_signature_in_headers_is_reproduced() -> None:
+    headers = (
+        ("host", "ecs.cn-shanghai.aliyuncs.com"),
+        ("x-acs-action", "RunInstances"),
+        ("x-acs-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ("x-acs-date", "2023-10-26T10:22:32Z"),
+        ("x-acs-signature-nonce", "3156853299f313e23d1673dc12e1703d"),
+        ("x-acs-version", "2014-05-26"),
+    )
+    query = "ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai"
+    request = Request(method="POST", path="/", query=query, headers=headers, body=b"")
+    expected = "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
+    assert signature.sign_headers(request, "YourAccessKeySecret", tuple(name for name, _ in headers)) == expected
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_old_signature_lets_in(running: OpenApiStandin, method: str) -> None:
     request = aliyun_request(running, "StopRecordTask", {"AppId": "a", "TaskId": "t"}, method=method)

@@ -204,6 +204,12 @@ def test_a_body_or_path_that_was_changed_after_signing_is_refused(api: OpenApiSt
     assert send(api, replace(request, path=f"{JOBS}/k")).status == 401
 
 
+def test_a_hash_that_is_sent_counts_and_has_to_be_the_bodys(api: OpenApiStandin) -> None:
+    assert send(api, huawei_request(api, body=RULE, headers={"X-Sdk-Content-Sha256": "00"})).status == 401
+    unsigned = huawei_request(api, body=RULE, headers={"X-Sdk-Content-Sha256": "UNSIGNED-PAYLOAD"})
+    assert send(api, replace(unsigned, body=unsigned.body.replace(b"rule1", b"rule2"))).status == 200
+
+
 def test_a_call_without_a_project_is_refused(api: OpenApiStandin) -> None:
     request = huawei_request(api, body=RULE, headers={"X-Project-Id": ""})
     reply = send(api, request)

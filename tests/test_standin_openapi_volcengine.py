@@ -239,6 +239,19 @@ def test_a_body_that_was_changed_after_signing_is_refused(api: OpenApiStandin) -
     assert gateway_error(api, changed) == (401, "SignatureDoesNotMatch", 100010)
 
 
+def test_a_hash_that_is_not_the_bodys_is_refused_although_it_is_signed(api: OpenApiStandin) -> None:
+    request = volcengine_request(api, "UpdateSegment", IDS, headers={"X-Content-Sha256": "00"})
+    assert gateway_error(api, request) == (401, "SignatureDoesNotMatch", 100010)
+
+
+def test_a_scope_of_another_day_than_the_date_is_refused(api: OpenApiStandin) -> None:
+    request = volcengine_request(api, "UpdateSegment", IDS)
+    scope, signed = "20200101/cn-north-1/rtc/request", ("content-type", "host", "x-content-sha256", "x-date")
+    value = signature.sign(request, "SK", signed, scope)
+    header = f"HMAC-SHA256 Credential=AK/{scope}, SignedHeaders={';'.join(signed)}, Signature={value}"
+    assert gateway_error(api, with_header(request, "Authorization", header)) == (401, "SignatureDoesNotMatch", 100010)
+
+
 def test_a_query_that_was_changed_after_signing_is_refused(api: OpenApiStandin) -> None:
     request = volcengine_request(api, "UpdateSegment", IDS)
     changed = replace(request, query=request.query.replace("UpdateSegment", "StopSegment"))

@@ -25,6 +25,7 @@ SIGNED = frozenset({"host", "x-sdk-date"})
 
 _PART = re.compile(r"(Access|SignedHeaders|Signature)=([^,\s]*)")
 _DATE = re.compile(r"\d{8}T\d{6}Z")
+_HASH = "X-Sdk-Content-Sha256"
 _WRONG = "Incorrect IAM authentication information: "
 
 
@@ -45,6 +46,8 @@ def verify(request: Request, gate: Gate) -> str:
     token = request.header("X-Security-Token")
     if not hmac.compare_digest((token or "").encode(), (credential.security_token or "").encode()):
         _refuse("the security token is not the access key's")
+    if request.header(_HASH) not in {None, "UNSIGNED-PAYLOAD", hashlib.sha256(request.body).hexdigest()}:
+        _refuse(f"{_HASH} is not the hash of the body")
     signed = tuple(parts["SignedHeaders"].split(";"))
     needed = SIGNED | ({"x-security-token"} if token is not None else set())
     if list(signed) != sorted(set(signed)) or not needed <= set(signed):
@@ -72,7 +75,7 @@ def canonical(request: Request, signed: tuple[str, ...]) -> str:
             "&".join(f"{name}={value}" for name, value in pairs),
             "".join(f"{name}:{request.header(name) or ''}\n" for name in signed),
             ";".join(signed),
-            hashlib.sha256(request.body).hexdigest(),
+            request.header(_HASH) or hashlib.sha256(request.body).hexdigest(),
         ]
     )
 
