@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from handlers.events import Event, Push
-from handlers.fields import Count, Instant, Text, read_fields
+from handlers.fields import MAX_TEXT, Count, Instant, Text, Unquoted, read_fields
 from handlers.vendors.volcengine import words
 from handlers.vendors.volcengine.told import Result, Told
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from handlers.events import PushState, TaskState
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{0,15})://([^\s/?#\\]*)([^\s?#\\]*)\S*", re.IGNORECASE | re.ASCII)
+#: of an address that is written without its scheme
+_QUERY = re.compile(r"\?\S*=\S*")
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 #: TaskState -> how the push fares, and what that says of the task
@@ -35,27 +37,46 @@ _STATES: Mapping[int | None, tuple[PushState, TaskState]] = {
 }
 
 
+def _hushed(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    if value is None or value == "":
+        return None
+    try:
+        return without_secret(_TEXT.validate_python(value) or "")
+    except ValidationError:
+        raise Unquoted(f"expected text of at most {MAX_TEXT} bytes that can be stored") from None
+
+
+_TEXT = TypeAdapter[str | None](Text)
+#: text in which every address is cut down; one that can't be stored is never quoted
+Hushed = Annotated[str | None, BeforeValidator(_hushed)]
+
+
 class _Push(Result):
-    push_url: Text = Field(None, alias="PushURL")
-    other_push_url: Text = Field(None, alias="PushUrl")
+    push_url: Hushed = Field(None, alias="PushURL")
+    other_push_url: Hushed = Field(None, alias="PushUrl")
+    error_message: Hushed = Field(None, alias="ErrorMessage")
     task_state: Count = Field(None, alias="TaskState")
     start_time: Instant = Field(None, alias="StartTime")
     finish_time: Instant = Field(None, alias="FinishTime")
 
     def push(self, state: PushState | None) -> Push:
         """Return it in our words."""
-        url = self.push_url or self.other_push_url
         return Push(
-            url=without_secret(url) if url else None,
+            url=_address(self.push_url or self.other_push_url),
             state=state,
             started_at=self.start_time,
             ended_at=self.finish_time,
         )
 
 
+def _address(text: str | None) -> str | None:
+    """Return what is left of an address; nothing of what is none, for it may be a key."""
+    return text if text is None or _ADDRESS.match(text) else "..."
+
+
 def without_secret(text: str) -> str:
     """Return the text with every address in it cut down to what holds no secret: `rtmp://host/live/...`."""
-    return _ADDRESS.sub(_shortened, text) if "://" in text else "..."
+    return _QUERY.sub("?...", _ADDRESS.sub(_shortened, text))
 
 
 def _shortened(found: re.Match[str]) -> str:
@@ -63,8 +84,8 @@ def _shortened(found: re.Match[str]) -> str:
     host = authority.rpartition("@")[2]
     if not _HOST.fullmatch(host):
         return f"{scheme}://..."
-    before, slash, last = path.rpartition("/")
-    return f"{scheme}://{host}{before}{slash}{'...' if last else ''}"
+    before, _, last = path.rstrip("/").rpartition("/")
+    return f"{scheme}://{host}{before}{'/...' if last else ''}"
 
 
 def _started(told: Told) -> tuple[Event, ...]:
@@ -97,12 +118,8 @@ def _event(told: Told, data: _Push, kind: str, state: PushState | None = None) -
         business_id=data.business_id,
         push=data.push(state),
         code=data.code,
-        reason=_reason(data.error_message),
+        reason=data.error_message,
     )
-
-
-def _reason(text: str | None) -> str | None:
-    return without_secret(text) if text and "://" in text else text
 
 
 READERS: Mapping[str, Callable[[Told], tuple[Event, ...]]] = {

@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from handlers.events import Event, Recording, StreamState, Upload
 from handlers.fields import Count, Id, Instant, Milliseconds, Text, read_fields
@@ -89,22 +89,29 @@ class _Files(Result):
     record_file_list: Annotated[tuple[_File, ...], AsList] = Field((), alias="RecordFileList")
 
 
-def _progress(value: object) -> object:
-    if isinstance(value, int) and value > _WHOLE:
-        raise ValueError(f"expected a number from 0 to {_WHOLE}")
+def _at_most(limit: int) -> AfterValidator:
+    def check(value: int | None) -> int | None:
+        if value is not None and value > limit:
+            raise ValueError(f"expected a whole number from 0 to {limit}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _given(value: int | None) -> int:
+    if value is None:
+        raise ValueError("expected 0 or 1")
     return value
 
 
 class _Progress(Result):
-    progress: Annotated[Count, BeforeValidator(_progress)] = Field(None, alias="Progress")
+    progress: Annotated[Count, _at_most(_WHOLE)] = Field(None, alias="Progress")
 
 
 class _StreamChange(Business):
     user_id: Id = Field(alias="UserId")
     stream_type: Count = Field(None, alias="StreamType")
-    state: Annotated[Literal[0, 1], BeforeValidator(lambda value: {"0": 0, "1": 1}.get(value, value))] = Field(
-        alias="State"
-    )
+    state: Annotated[Count, _at_most(1), AfterValidator(_given)] = Field(alias="State")
     timestamp: Instant = Field(None, alias="Timestamp")
 
 
