@@ -22,6 +22,9 @@ TaskState = Literal["running", "stopped", "failed"]
 UploadState = Literal["uploading", "failed", "backed_up", "done"]
 PushState = Literal["stopped", "reconnecting", "pushing", "switched"]
 
+#: the doors through which we fetch: what comes by them may have waited for days
+PULLED = frozenset({"mns", "sqs"})
+
 #: What an event can say and what folding it can change; rules fire on the latter.
 KINDS = (
     "task.started",

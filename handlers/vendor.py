@@ -19,8 +19,8 @@ class Verified:
 
     #: the names under which it would come again; made by seen_key
     keys: tuple[str, ...]
-    #: which of the account's secrets matched, 0 being the first
-    secret: int
+    #: which of the account's secrets matched, 0 being the first; None where another proof did
+    secret: int | None
     #: the time that the signature covers, milliseconds UTC
     signed_at: int | None = None
 

@@ -327,7 +327,7 @@ def test_a_form_that_carries_the_json_is_read() -> None:
     assert read(b"".join(b"%%%02X" % byte for byte in body)) == read(body)
 
 
-def accept(body: bytes, token: str | None, *tokens: str) -> tuple[tuple[str, ...], int]:
+def accept(body: bytes, token: str | None, *tokens: str) -> tuple[tuple[str, ...], int | None]:
     account = Account(name="lessons", vendor="aliyun", url_tokens=tuple(Secret.literal(text) for text in tokens))
     incoming = Incoming(
         vendor="aliyun", account="lessons", door="http", received_at=NOW, headers={}, body=body, token=token

@@ -155,8 +155,8 @@ def test_a_module_without_a_place_in_the_layers_turns_them_red(house: Path) -> N
 
 
 def test_the_command_line_may_know_the_stand_ins(house: Path) -> None:
-    with build_room(house, "webhook.cli").open("a", encoding="utf-8") as source:
-        source.write("\nimport standin\n")
+    with build_room(house, "webhook.commands.standing_in").open("a", encoding="utf-8") as source:
+        source.write("\nimport standin.cli\n")
     report = lint_imports(house, "--contract", "standin")
     assert report.returncode == 0, report.stdout + report.stderr
 

@@ -58,7 +58,8 @@ class Figures:
             self._quarantined.labels(*account).inc()
         if accepted.is_spooled:
             self._spooled.labels(*account).inc()
-        self._last_match.labels(*account, str(receipt.verified.secret + 1)).set(incoming.received_at / 1000)
+        if receipt.verified.secret is not None:
+            self._last_match.labels(*account, str(receipt.verified.secret + 1)).set(incoming.received_at / 1000)
 
     def count_refusal(self, incoming: Incoming, refused: RefusedDelivery) -> None:
         """Count a delivery that is turned away."""

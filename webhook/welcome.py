@@ -49,6 +49,8 @@ def account_lines(settings: Settings, local: str | None = None) -> Iterator[str]
         if account.vendor not in VENDORS:
             yield "  (this version has no door for this vendor yet; its settings are checked already)"
         yield f"  callback URL  {callback_url(settings, account)}"
+        if account.topic_owner is not None:
+            yield f"  of a topic    {callback_url(settings, account, 'mns-topic')}"
         for secret in account.callback_secrets:
             yield f"  signing key   {secret.reveal()}"
     token = _generated_token(settings)

@@ -95,9 +95,14 @@ def load(environ: Mapping[str, str], *, vendors: Sequence[str], create: bool = T
     return _settings(environment, file, vendors, create=create)
 
 
-def callback_url(settings: Settings, account: Account) -> str:
-    """Return what to paste into the vendor's console, with the account's first URL token: a secret."""
+def callback_url(settings: Settings, account: Account, door: str | None = None) -> str:
+    """Return what to paste into the vendor's console, with the account's first URL token: a secret.
+
+    `door` is one of the vendor's further doors.
+    """
     url = f"{settings.public_url}/callbacks/{account.vendor}/{account.name}"
+    if door is not None:
+        url += f"/{door}"
     if not account.url_tokens:
         return url
     return f"{url}?token={quote(account.url_tokens[0].reveal(), safe='')}"

@@ -37,7 +37,7 @@ def by_door(verify_push: Verify) -> Verify:
         if incoming.door == "mns-topic":
             return verify_push(incoming, account)
         if incoming.door == "mns" or (incoming.door == "sqs" and not account.url_tokens):
-            return Verified(keys=keys(incoming), secret=0)
+            return Verified(keys=keys(incoming), secret=None)
         return _verify_http(incoming, account)
 
     return verify

@@ -85,8 +85,8 @@ class Pushes:
         return Verified(keys=signature.keys(incoming), secret=secret, signed_at=signed_at)
 
 
-def _check_topic(incoming: Incoming, account: Account) -> int:
-    """Check whose topic it is; return which of the account's URL tokens came, 0 where none is needed."""
+def _check_topic(incoming: Incoming, account: Account) -> int | None:
+    """Check whose topic it is; return which of the account's URL tokens came, None where none is needed."""
     place = f"[accounts.{account.name}]"
     if account.topic_owner is None or account.topic_name is None:
         raise BadSignature(
@@ -98,7 +98,7 @@ def _check_topic(incoming: Incoming, account: Account) -> int:
         return signature.token_index(incoming, account)
     if (envelope.owner, envelope.topic) != (account.topic_owner, account.topic_name):
         raise BadSignature(f"the push is of another topic; expected topic_owner and topic_name of {place}")
-    return 0
+    return None
 
 
 def _signed_at(headers: Mapping[str, str], account: Account, received_at: int) -> int:
