@@ -213,7 +213,10 @@ def test_a_delivery_that_told_of_a_name_with_several_runs_is_found_once(database
     [
         (Filters(room_id=("room",)), True),
         (Filters(task_id=("slices",), type=("segment",)), True),
-        (Filters(app_id=("app",)), True),
+        (Filters(app_id=("app",), type=("segment", "push")), True),
+        (Filters(app_id=("app",)), False),
+        (Filters(business_id=("school",)), False),
+        (Filters(business_id=("school",), type=("segment",)), False),
         (Filters(q="sli", account=("lessons",)), True),
         (Filters(type=("record",)), False),
         (Filters(task_id=("slices",), format=("wav",)), False),

@@ -33,6 +33,8 @@ TOLD = frozenset({"app_id", "business_id", "room_id", "task_id", "type", "user_i
 #: those of them that fit a segment, and a mark
 _TOLD_OF_SEGMENTS = TOLD - {"type", "format"}
 _TOLD_OF_MARKS = TOLD - {"user_id", "format"}
+#: those that let through few segments; others find a delivery by its segments only if told to
+_TELLING = frozenset({"room_id", "task_id", "user_id", "q"})
 #: filters of a segment that its task's indexes serve, because its own do not
 OF_TASK = ("app_id", "task_id", "q")
 _FAMILY = ("vendor", "app_id", "room_id", "type", "task_id")
@@ -198,9 +200,10 @@ def _told_of_marks(named: Mapping[str, Any]) -> list[Select[Any]]:
 
 
 def _told_of_segments(named: Mapping[str, Any]) -> list[Select[Any]]:
-    types = named.get("type", ("segment",))
+    """Find segments where few can match, or where their type is asked for: else there are too many to look at."""
+    is_asked = "segment" in named.get("type", ("segment",) if named.keys() & _TELLING else ())
     names = {name: value for name, value in named.items() if name != "type"}
-    if "segment" not in types or not names.keys() <= _TOLD_OF_SEGMENTS:
+    if not is_asked or not names.keys() <= _TOLD_OF_SEGMENTS:
         return []
     return [select(tables.segments.c.delivery).where(*conditions(SEGMENTS, Filters(**names)))]
 

@@ -63,7 +63,8 @@ class Filters:
     """What the rows of a list must have; several values of one field mean any of them.
 
     A delivery has the names (app_id to format, and q) of what it told of: a recording, a segment, or the start, stop,
-    failure or upload of a task; all of them of the same one.
+    failure or upload of a task; all of them of the same one. There are too many segments to look at, but for a room,
+    task, user or q, or where the type asks for them.
 
     Times are milliseconds since 1970 UTC; "after" includes the moment itself, "before" does not.
     """

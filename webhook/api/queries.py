@@ -218,6 +218,10 @@ class TasksQuery(Paged, OfType, Moved):
 class DeliveryFilters(InFile, Received):
     """Filters of deliveries; those by task and file are about one thing that the delivery told of."""
 
+    type: Types = Field(
+        default=(),
+        description="The kind of the task. Deliveries of segments are found by `segment`, or by room, task, user or `q`.",
+    )
     door: Doors = Field(default=(), description="The way by which it came in.")
     state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(
         default=(), description="How far its processing has come."
