@@ -1,4 +1,4 @@
-"""The JSON API over recordings, segments, tasks, deliveries and refusals, and the OpenAPI document that describes it."""
+"""The JSON API over what is kept and catalogued, and the OpenAPI document that describes it."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ class DeliveryFilters(InFile, Received):
 
     type: Types = Field(
         default=(),
-        description="The kind of the task. Deliveries of segments are found by `segment`, or by room, task, user or `q`.",
+        description="The kind of the task. Segments count for `segment`, or where a room, task, user or `q` is given.",
     )
     door: Doors = Field(default=(), description="The way by which it came in.")
     state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(
