@@ -102,6 +102,18 @@ def volcengine(api: OpenApiStandin, action: str, body: object, *, version: str =
     return send(api, volcengine_request(api, action, body, version=version))
 
 
+def streams(*indexes: int) -> dict[str, Any]:
+    """Return the TargetStreams of these indexes."""
+    return {"StreamList": [{"Index": index, "UserId": f"u{index}"} for index in indexes]}
+
+
+def layout(*indexes: int, **region: Any) -> dict[str, Any]:
+    """Return a custom Layout with a region for each of these indexes, `region` being more fields of each."""
+    size = {"WidthProportion": 0.5, "HeightProportion": 1}
+    regions = [{"StreamIndex": index, **size, **region} for index in indexes]
+    return {"LayoutMode": 2, "CustomLayout": {"Canvas": {"Background": "#303342"}, "Regions": regions}}
+
+
 def aliyun_request(  # noqa: PLR0913 - each is one thing that a test changes
     api: OpenApiStandin,
     action: str | None,
