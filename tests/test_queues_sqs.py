@@ -133,6 +133,15 @@ def test_messages_are_kept_once_and_then_deleted(sqs: Sqs, pulled: Pulled) -> No
     assert TOKEN not in bytes(headers).decode()
 
 
+def test_garbage_is_kept_in_quarantine_and_deleted(sqs: Sqs, pulled: Pulled) -> None:
+    for body in ("no JSON", "{", "x" * 65_536):
+        sqs.send(body, token=TOKEN)
+    with pulled.polling():
+        wait_until(sqs.is_empty, what="an empty queue")
+    assert sorted(pulled.bodies()) == [b"no JSON", b"x" * 65_536, b"{"]
+    assert pulled.figures()["queue_quarantined"] == 3
+
+
 def test_a_callback_of_a_vendor_that_signs_is_verified_by_the_messages_attributes(sqs: Sqs, clinic: Pulled) -> None:
     body = _completed()
     sqs.send(body.decode(), **_signed(body))

@@ -95,16 +95,13 @@ class Poller:
         def connected(patience: float) -> MessageQueue:
             return connect(queue, patience=patience)
 
-        def intake() -> tuple[Intake, DirectKeeper]:
-            keeper = DirectKeeper(self._database, patience=_KEEP_PATIENCE)
-            return Intake(source, self._places, keeper), keeper
-
         let_go = partial(notes.count, meters.QUEUE_LET_GO)
         holding = Holding(queue.name, partial(connected, ANSWER_PATIENCE), let_go)
         return holding, Means(
             queue=queue,
             connect=connected,
-            intake=intake,
+            intake=partial(Intake, source, self._places),
+            keeper=partial(DirectKeeper, self._database, patience=_KEEP_PATIENCE),
             holding=holding,
             notes=notes,
             database_answers=self._database_answers,

@@ -1,7 +1,7 @@
-"""One line from a queue to the inbox: a thread that receives, and one that keeps and then deletes.
+"""One line from a queue to the inbox: a thread that receives and verifies, one that keeps, one that deletes.
 
-They overlap: while a batch is kept, the next is received. What has been received and not deleted is bounded, and
-nothing is received while the database is away.
+They overlap: while a batch is kept, the next is received and the last one deleted. What has been received and not
+deleted is bounded, and nothing is received while the database is away.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("webhook.poller")
 
-#: batches that a line holds at the most: one is kept, the next waits, a third is on its way
-_BATCHES = 3
+#: transactions' worth of messages that a line holds at the most: one is kept, the next one gathers
+_TRANSACTIONS = 2
 #: seconds between two looks at what else may have happened
 _LOOK = 0.2
 #: seconds of the longest rest while the database is away
@@ -47,8 +47,9 @@ class Means:
     queue: Queue
     #: connects to the queue, for the thread that calls it; takes the seconds for one answer
     connect: Callable[[float], MessageQueue]
-    #: makes the keeping thread's own way into the database, and the intake in front of it
-    intake: Callable[[], tuple[Intake, DirectKeeper]]
+    #: verifies, and keeps on the keeper, which is the keeping thread's own way into the database
+    intake: Callable[[DirectKeeper], Intake]
+    keeper: Callable[[], DirectKeeper]
     holding: Holding
     notes: QueueNotes
     #: set while the database answers, for all lines of the process
@@ -56,38 +57,81 @@ class Means:
     stop: threading.Event
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What one receive brought, as far as it has come."""
+
+    messages: Sequence[Message]
+    good: Sequence[Pulled] = ()
+    #: what may be deleted
+    done: Sequence[Message] = ()
+
+
+class _Box:
+    """Where batches wait for the next thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._batches: deque[_Batch] = deque()
+        self._is_ended = False
+
+    def put(self, batch: _Batch) -> None:
+        with self._changed:
+            self._batches.append(batch)
+            self._changed.notify_all()
+
+    def take(self, most: int) -> list[_Batch] | None:
+        """Wait for a batch, and take with it what else waits, up to `most` messages; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._batches or self._is_ended)
+            taken: list[_Batch] = []
+            size = 0
+            while self._batches and (not taken or size + len(self._batches[0].messages) <= most):
+                size += len(self._batches[0].messages)
+                taken.append(self._batches.popleft())
+            return taken or None
+
+    def end(self) -> None:
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
+
+
 class Line:
-    """Two threads at work."""
+    """Three threads at work."""
 
     def __init__(self, means: Means, number: int) -> None:
         """Take what to work with, and the line's number among those of its queue."""
         self._means = means
-        self._room = threading.Semaphore(_BATCHES)
-        self._waiting: deque[list[Message]] = deque()
-        self._arrived = threading.Condition()
-        self._ended = False
+        self._keeper = means.keeper()
+        self._intake = means.intake(self._keeper)
+        self._room = threading.Semaphore(_TRANSACTIONS * self._keeper.most // MOST[means.queue.kind])
+        self._verified, self._kept = _Box(), _Box()
+        self._is_over = threading.Event()
         name = f"{means.queue.name}-{number}"
-        self._receiver = threading.Thread(target=self._receive, name=f"receive-{name}", daemon=True)
-        self._keeper = threading.Thread(target=self._keep, name=f"keep-{name}", daemon=True)
+        self._threads = [
+            threading.Thread(target=run, name=f"{what}-{name}", daemon=True)
+            for what, run in (("receive", self._receive), ("keep", self._keep), ("delete", self._delete))
+        ]
 
     def start(self) -> None:
         """Begin to work."""
-        self._receiver.start()
-        self._keeper.start()
+        for thread in self._threads:
+            thread.start()
 
     def leave(self, until: float) -> None:
         """Wait for a receive that brings something now; `until` by time.monotonic(). Call it after the stop.
 
         One that goes on waiting for messages is left behind, and ends with the process.
         """
-        self._receiver.join(max(0.0, until - time.monotonic()))
+        self._threads[0].join(max(0.0, until - time.monotonic()))
 
     def end(self, until: float) -> None:
         """Wait until what is held is kept and deleted, or given back; `until` by time.monotonic()."""
-        with self._arrived:
-            self._ended = True
-            self._arrived.notify_all()
-        self._keeper.join(max(0.0, until - time.monotonic()))
+        self._is_over.set()
+        for box, thread in zip((self._verified, self._kept), self._threads[1:], strict=True):
+            box.end()
+            thread.join(max(0.0, until - time.monotonic()))
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
@@ -125,60 +169,48 @@ class Line:
                 return True
         return False
 
-    def _arrive(self, messages: list[Message]) -> None:
-        """Hand a batch over; one that comes after the end is left to show itself again."""
-        with self._arrived:
-            if not self._ended:
-                self._means.holding.hold(messages)
-                self._waiting.append(messages)
-                self._arrived.notify_all()
+    def _arrive(self, messages: Sequence[Message]) -> None:
+        """Hand a batch over; one that comes when all is over is left to show itself again."""
+        if self._is_over.is_set():
+            return
+        self._means.holding.hold(messages)
+        try:
+            good, done = self._intake.check(messages)
+        except Exception:  # noqa: BLE001 - the loop outlives every bug
+            self._forget(messages)
+            self._room.release()
+        else:
+            self._verified.put(_Batch(messages=messages, good=good, done=done))
+
+    def _forget(self, messages: Sequence[Message]) -> None:
+        """Leave messages that a bug of ours met: they come again."""
+        _log.exception("queue %s: %d messages met an error", self._means.queue.name, len(messages))
+        self._means.holding.release(messages)
 
     # --- keeping -----------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        means = self._means
-        intake, keeper = means.intake()
-        deleting = _Deleting(means)
-        while (taken := self._take(keeper.most)) is not None:
-            messages = [one for batch in taken for one in batch]
+        while (taken := self._verified.take(self._keeper.most)) is not None:
+            good = [one for batch in taken for one in batch.good]
             try:
-                self._keep_some(intake, messages, deleting)
-            except Exception:  # noqa: BLE001 - the loop outlives every bug; what it held comes again
-                _log.exception("queue %s: %d messages met an error", means.queue.name, len(messages))
-                means.holding.release(messages)
-                means.stop.wait(_LOOK)
-            for _ in taken:
-                self._room.release()
-        deleting.close()
-        keeper.close()
+                kept = self._keep_until_stopped(good)
+            except Exception:  # noqa: BLE001 - the loop outlives every bug
+                self._forget([one.message for one in good])
+                self._means.stop.wait(_LOOK)
+                kept = []
+            handles = {one.handle for one in kept}
+            for batch in taken:
+                done = [one.message for one in batch.good if one.message.handle in handles]
+                self._kept.put(_Batch(messages=batch.messages, done=[*batch.done, *done]))
+        self._keeper.close()
 
-    def _take(self, most: int) -> list[list[Message]] | None:
-        """Wait for a batch, and take with it what else waits, up to `most` messages; None at the end."""
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._waiting or self._ended)
-            if not self._waiting:
-                return None
-            taken = [self._waiting.popleft()]
-            while self._waiting and sum(map(len, taken)) + len(self._waiting[0]) <= most:
-                taken.append(self._waiting.popleft())
-            return taken
-
-    def _keep_some(self, intake: Intake, messages: Sequence[Message], deleting: _Deleting) -> None:
-        good, done = intake.check(messages)
-        done += self._keep_until_stopped(intake, good)
-        ours = self._means.holding.release(messages)
-        kept = {one.handle for one in done}
-        deleting.delete([handle for handle, message in ours.items() if message.handle in kept])
-        if self._means.stop.is_set():
-            deleting.give_back([handle for handle, message in ours.items() if message.handle not in kept])
-
-    def _keep_until_stopped(self, intake: Intake, pulled: Sequence[Pulled]) -> list[Message]:
+    def _keep_until_stopped(self, pulled: Sequence[Pulled]) -> list[Message]:
         """Keep what is still ours, however long the database is away; return what may be deleted."""
         means, rests = self._means, Rests(_LONGEST_AWAY)
         left = list(pulled)
         while left:
             try:
-                done = intake.keep(left)
+                done = self._intake.keep(left)
             except DatabaseAway as exc:
                 if means.database_answers.is_set():
                     _log.warning("the database is away, nothing is received until it answers: %s", exc)
@@ -195,9 +227,24 @@ class Line:
             return done
         return []
 
+    # --- deleting ----------------------------------------------------------------------------------------------------
+
+    def _delete(self) -> None:
+        means = self._means
+        deleting = _Deleting(means)
+        while (taken := self._kept.take(self._keeper.most)) is not None:
+            ours = means.holding.release([one for batch in taken for one in batch.messages])
+            done = {one.handle for batch in taken for one in batch.done}
+            deleting.delete([handle for handle, message in ours.items() if message.handle in done])
+            if means.stop.is_set():
+                deleting.give_back([handle for handle, message in ours.items() if message.handle not in done])
+            for _ in taken:
+                self._room.release()
+        deleting.close()
+
 
 class _Deleting:
-    """The keeping thread's own connection to the queue."""
+    """The deleting thread's own connection to the queue."""
 
     def __init__(self, means: Means) -> None:
         self._means = means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from handlers import tables
@@ -64,8 +64,8 @@ class Inbox:
         entry, verified = self.check(incoming)
         return Receipt(accepted=self._keeper.keep(entry), verified=verified)
 
-    def check(self, incoming: Incoming) -> tuple[Entry, Verified]:
-        """Verify the delivery, and return it as it is to be kept.
+    def check(self, incoming: Incoming, *, reads: bool = True) -> tuple[Entry, Verified]:
+        """Verify the delivery, and return it as it is to be kept; unless `reads`, processing is the first to read it.
 
         Raises RefusedDelivery if it is not authentic, CannotVerify if that can't be told now.
         """
@@ -81,11 +81,25 @@ class Inbox:
                 f"{vendor.name} has no account of this name; `reelhook accounts` prints the callback URLs"
             )
         verified = vendor.verify(incoming, account)
+        if not reads:
+            return _unread(incoming, verified.keys, vendor), verified
         return entry_of(incoming, verified.keys, vendor, account), verified
 
 
 def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account: Account) -> Entry:
     """Return the delivery as it is kept: quarantined at once where it is plain that it can't be read."""
+    entry = _unread(incoming, keys, vendor)
+    try:
+        return replace(entry, is_bulk=is_all_segments(read(entry.delivery, vendor, account)))
+    except UnreadableDelivery as exc:
+        return replace(entry, state=tables.QUARANTINED, reason=storable(str(exc)))
+    except Exception:  # noqa: BLE001 - whatever a vendor's reader meets
+        # A bug in reading must not cost the delivery: processing meets it again, and says so.
+        _log.exception("reading failed at the door", extra={"delivery": entry.delivery.id})
+    return entry
+
+
+def _unread(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor) -> Entry:
     delivery = Delivery(
         id=new_id("dlv"),
         account=incoming.account,
@@ -99,15 +113,7 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
     # delivery, a further sighting of the same file.
     place = vendor.name if incoming.door == "http" else f"{vendor.name}:{incoming.door}"
     keys = tuple(f"{place}:{key}" for key in keys)
-    is_bulk = False
-    try:
-        is_bulk = is_all_segments(read(delivery, vendor, account))
-    except UnreadableDelivery as exc:
-        return Entry(delivery=delivery, keys=keys, state=tables.QUARANTINED, reason=storable(str(exc)))
-    except Exception:  # noqa: BLE001 - whatever a vendor's reader meets
-        # A bug in reading must not cost the delivery: processing meets it again, and says so.
-        _log.exception("reading failed at the door", extra={"delivery": delivery.id})
-    return Entry(delivery=delivery, keys=keys, is_bulk=is_bulk)
+    return Entry(delivery=delivery, keys=keys)
 
 
 def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str, str]:

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
     from handlers.database import Database
 
-#: most deliveries of one transaction: on SQLite few, so that the write lock is held for about 3 ms
+#: most deliveries of one transaction while somebody waits for each answer: on SQLite few, so that the write lock is
+#: held for about 3 ms
 MOST_ON_SQLITE = 32
 MOST_ON_SERVER = 64
+#: the same where nobody waits: what the commit itself takes is shared by more
+_MOST_PULLED_ON_SQLITE = 64
+_MOST_PULLED_ON_SERVER = 128
 
 
 class DirectKeeper:
@@ -34,7 +38,7 @@ class DirectKeeper:
         self._database = database
         self._patience = patience
         self._connection: Connection | None = None
-        self.most = MOST_ON_SQLITE if database.is_sqlite else MOST_ON_SERVER
+        self.most = _MOST_PULLED_ON_SQLITE if database.is_sqlite else _MOST_PULLED_ON_SERVER
 
     def keep(self, entries: Sequence[Entry]) -> list[Accepted | Exception]:
         """Keep the entries in one transaction; return for each what became of it, or why the database refuses it.

@@ -50,6 +50,8 @@ class Holding:
         self._renewing: set[str] = set()
         self._changed = threading.Condition()
         self._is_closed = False
+        #: time.monotonic() when the thread looks again by itself
+        self._looks_at = math.inf
         self._queue: MessageQueue | None = None
         self._thread = threading.Thread(target=self._run, name=f"holding-{name}", daemon=True)
 
@@ -72,7 +74,8 @@ class Holding:
             for one in messages:
                 half = one.hidden_for / 2
                 self._held[one.handle] = _Held(one, one.handle, now + one.hidden_for, now + half)
-            self._changed.notify_all()
+                if now + half < self._looks_at:  # it need not be woken for each batch
+                    self._changed.notify_all()
 
     def still(self, messages: Sequence[Message]) -> list[Message]:
         """Return those of the messages that are ours by now."""
@@ -109,7 +112,8 @@ class Holding:
                 if due:
                     self._renewing = {held.message.handle for held in due}
                     return due
-                self._changed.wait(waiting[0].due - now if waiting else None)
+                self._looks_at = waiting[0].due if waiting else math.inf
+                self._changed.wait(self._looks_at - now if waiting else None)
         return None
 
     def _renew(self, due: Sequence[_Held]) -> None:
