@@ -29,10 +29,10 @@ TABLES: Mapping[str, Table] = {
 #: filters whose name is the column's, in whichever table the kind has
 _PLAIN = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type", "format")
 #: filters of a delivery that are about what it told of
-TOLD = frozenset({"app_id", "business_id", "room_id", "task_id", "type", "user_id", "format", "q"})
+_TOLD = frozenset({"app_id", "business_id", "room_id", "task_id", "type", "user_id", "format", "q"})
 #: those of them that fit a segment, and a mark
-_TOLD_OF_SEGMENTS = TOLD - {"type", "format"}
-_TOLD_OF_MARKS = TOLD - {"user_id", "format"}
+_TOLD_OF_SEGMENTS = _TOLD - {"type", "format"}
+_TOLD_OF_MARKS = _TOLD - {"user_id", "format"}
 #: those that let through few segments; others find a delivery by its segments only if told to
 _TELLING = frozenset({"room_id", "task_id", "user_id", "q"})
 #: filters of a segment that its task's indexes serve, because its own do not
@@ -173,7 +173,7 @@ def _made_since(received_after: int | None) -> list[ColumnElement[bool]]:
 
 def _told(filters: Filters) -> list[ColumnElement[bool]]:
     """Find deliveries from the recordings, marks and segments that they told of, for which there are indexes."""
-    named: dict[str, Any] = {name: getattr(filters, name) for name in filters.given() if name in TOLD}
+    named: dict[str, Any] = {name: getattr(filters, name) for name in filters.given() if name in _TOLD}
     if not named:
         return []
     first, *others = _told_of_recordings(named), *_told_of_marks(named), *_told_of_segments(named)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal, select
 
-from handlers.questions.conditions import OF_TASK, RANGES, TABLES, TOLD, conditions
+from handlers.questions.conditions import OF_TASK, RANGES, TABLES, conditions
 from handlers.questions.filters import DELIVERIES, RECORDINGS, SEGMENTS, TASKS, Filters
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ _NARROW: Mapping[str, tuple[str, ...]] = {
     RECORDINGS: ("task_id", "room_id", "user_id"),
     SEGMENTS: ("room_id",),
     TASKS: ("task_id", "room_id"),
-    # The deliveries that told of it are looked up first, however many they are.
-    DELIVERIES: tuple(sorted(TOLD)),
+    # Of what they told of, which is looked up first.
+    DELIVERIES: ("task_id", "room_id", "user_id", "q"),
 }
 #: the same for filters that may name most of the rows
 _WIDE: Mapping[str, tuple[str, ...]] = {
