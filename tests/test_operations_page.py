@@ -8,6 +8,7 @@ from pathlib import Path
 from callbacks import file_created, incoming
 from prometheus_client.parser import text_string_to_metric_families
 
+from handlers import meters
 from handlers.errors import BadToken
 from handlers.inbox import Receipt
 from handlers.keeping.deliveries import Accepted
@@ -32,7 +33,12 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
         backlog=Backlog(waiting=1, quarantined=1, oldest_waiting_ms=5),
         is_migrated=True,
         spool=(1, 1),
-        totals=((PROCESSED, "aliyun/lessons", 1), (QUARANTINED, "aliyun/lessons", 1), (EVENTS, "unknown", 1)),
+        totals=(
+            (PROCESSED, "aliyun/lessons", 1),
+            (QUARANTINED, "aliyun/lessons", 1),
+            (EVENTS, "unknown", 1),
+            *((value, "recordings", 1) for name, value in vars(meters).items() if name.startswith("QUEUE_")),
+        ),
     )
     shown = {}
     for family in text_string_to_metric_families(figures.render(observation).decode()):

@@ -1,7 +1,7 @@
 """How long a poller rests before it asks again: after a failure, and after an empty answer that came too soon.
 
-An empty answer that came at once means that the service takes no more long polls; it charges for each nevertheless
-(help.aliyun.com/document_detail/34478.htm). And whoever asks without resting gets nothing sooner.
+An empty answer that came at once means that the service takes no more long polls for now; it charges for each answer
+nevertheless. And whoever asks without resting gets nothing sooner.
 """
 
 from __future__ import annotations
