@@ -219,6 +219,14 @@ class _Watch:
             click.echo(f"    catalogue: {line}")
             self._before = line
 
+    def sum_up(self) -> None:
+        """Tell what there is of each vendor."""
+        there = self._api.catalogue(self._app_ids)
+        click.echo()
+        for vendor in VENDORS:
+            counts = [sum(name[0] == vendor for name in names) for names in (there.runs, there.files, there.slices)]
+            click.echo(f"{vendor:<10}  {counts[0]} tasks, {counts[1]} recordings, {counts[2]} segments")
+
 
 def _show(house: House, endpoint: str, url: str, *, seed: int, seconds: float) -> int:
     """Play the scenario and compare the catalogue with it; return 0 where it is right."""
@@ -241,6 +249,7 @@ def _show(house: House, endpoint: str, url: str, *, seed: int, seconds: float) -
         played = play(ways, post, rate=len(ways) / seconds, say=say)
         differences = settle(api, expect(told(ways)), world.app_ids, patience=60)
         watch.look(now=True)
+        watch.sum_up()
     return _judge(played, differences)
 
 
@@ -256,7 +265,7 @@ def _line(way: Arrival, answer: Answer | None) -> str:
 
 def _judge(played: Played, differences: Sequence[str]) -> int:
     click.echo(
-        f"\n{played.sent} callbacks: {played.repeats} came again and changed nothing, "
+        f"{played.sent} callbacks: {played.repeats} came again and changed nothing, "
         f"{played.refused} were forged and refused."
     )
     for problem in shortened([*played.problems, *differences]):

@@ -89,6 +89,7 @@ def test_two_demos_at_once_are_right_and_leave_nothing(tmp_path: Path, demos: li
         said = demo.says()
         for vendor in ("volcengine", "huawei", "aliyun"):
             assert re.search(rf"^{vendor} +http .* 200 kept$", said, re.MULTILINE), said
+            assert re.search(rf"^{vendor} +[1-9]\d* tasks, [1-9]\d* recordings", said, re.MULTILINE), said
         assert re.search(r"^aliyun +mns .* sent into the queue$", said, re.MULTILINE), said
         assert re.search(r"^    catalogue: [0-9]+ tasks", said, re.MULTILINE), said
         assert "200 repeat" in said
