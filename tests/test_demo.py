@@ -123,11 +123,14 @@ def _line(demo: Demo, begins: str) -> str:
     return next(line.strip() for line in demo.says().splitlines() if line.strip().startswith(begins))
 
 
-def test_ctrl_c_in_the_middle_ends_everything(tmp_path: Path, demos: list[Demo]) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_in_the_middle_ends_everything(
+    tmp_path: Path, demos: list[Demo], ending: signal.Signals
+) -> None:
     demo = Demo(tmp_path / "one", "--seconds", "60")
     demos.append(demo)
     demo.wait_for("200 kept")
-    demo.process.send_signal(signal.SIGINT)
+    demo.process.send_signal(ending)
     assert demo.end() == 0, demo.says()
     assert "Traceback" not in demo.says()
     assert demo.left() == []

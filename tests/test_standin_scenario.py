@@ -145,6 +145,7 @@ def test_every_sort_of_difference_is_told(house: House) -> None:
     expectation = expect(world.notices)
     with closing(HttpSender(house.program.url)) as sender:
         there = Api(sender, API_TOKEN).catalogue(world.app_ids)
+        assert Api(sender, API_TOKEN, page=7).catalogue(world.app_ids) == there
     assert compare(expectation, there) == []
     run, file, cut = min(expectation.runs), min(expectation.files), min(expectation.slices)
     without = {name: facts for name, facts in expectation.runs.items() if name != run}

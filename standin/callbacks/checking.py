@@ -37,9 +37,10 @@ class Catalogue:
 class Api:
     """Reelhook's API, read with its bearer token."""
 
-    def __init__(self, sender: HttpSender, token: str) -> None:
-        """Take an open connection to Reelhook."""
+    def __init__(self, sender: HttpSender, token: str, *, page: int = _PAGE) -> None:
+        """Take an open connection to Reelhook; a list is read in pages of so many items."""
         self._sender = sender
+        self._page = page
         self._headers = {"authorization": f"Bearer {token}"}
 
     def items(self, noun: str, app_ids: Sequence[str]) -> Iterator[Facts]:
@@ -47,7 +48,7 @@ class Api:
 
         Raises NotSent where the API is away or answers with 5xx, and NotAnswered for anything else but 200.
         """
-        asked = [("limit", str(_PAGE)), *(("app_id", app_id) for app_id in app_ids)]
+        asked = [("limit", str(self._page)), *(("app_id", app_id) for app_id in app_ids)]
         cursor: str | None = None
         while True:
             page = self._ask(f"/api/v1/{noun}?{urlencode(asked + ([('cursor', cursor)] if cursor else []))}")
