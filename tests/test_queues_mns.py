@@ -19,6 +19,7 @@ from pulling import ACCESS_KEY, SECRET_KEY, Pulled, environ_of, mns_queue, refus
 from sqlalchemy import select
 
 from handlers import tables
+from handlers.clock import now_ms
 from handlers.errors import QueueAway
 from handlers.inbox.processing import Processor
 from handlers.keeping.spool import Spool
@@ -230,6 +231,22 @@ def test_no_secret_stands_in_what_is_said_of_a_refusal(tmp_path: Path, caplog: p
         assert SECRET_KEY not in caplog.text
         assert ACCESS_KEY not in caplog.text
         pulled.close()
+
+
+@pytest.mark.parametrize("ahead", [-600_000, 0, 600_000])
+def test_for_how_long_a_message_is_hidden_is_told_by_the_services_own_clock(ahead: int) -> None:
+    with MnsStandin(access_keys={ACCESS_KEY: SECRET_KEY}, clock=lambda: now_ms() + ahead) as mns:
+        mns.create_queue("recordings", visibility_timeout=20)
+        _sent(mns, 1)
+        queue = connect(_settings(mns.endpoint), patience=5)
+        (message,) = queue.receive(0)
+        assert 19 < message.hidden_for <= 20
+        assert queue.hide([message.handle], 0).keys() == {message.handle}
+        wait_until(lambda: mns.messages("recordings")[0].state == "active", what="a message given back")
+        (again,) = queue.receive(0)
+        assert again.receives == 2
+        assert 19 < again.hidden_for <= 20.1
+        queue.close()
 
 
 def test_a_server_that_stalls_under_tls_is_given_up() -> None:

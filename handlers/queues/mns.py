@@ -103,7 +103,8 @@ class MnsQueue:
             headers={f"x-mns-{name}": str(value) for name, value in told.items() if value},
             receives=receives,
             enqueued_at=enqueued_at,
-            hidden_for=max(hidden_for, 0.0),
+            # It was handed out just now: less than a second means that the two clocks differ by more.
+            hidden_for=max(hidden_for, float(_SOONEST)),
         )
 
     def delete(self, handles: Sequence[str]) -> Mapping[str, str]:
@@ -128,8 +129,11 @@ class MnsQueue:
                     changed = self._queue.change_message_visibility(handle, max(seconds, _SOONEST))
                     hidden[handle] = str(changed.receipt_handle)
             except QueueAway as exc:
-                if getattr(exc.__cause__, "type", None) in _GONE:
+                why = getattr(exc.__cause__, "type", None)
+                if why in _GONE:
                     hidden[handle] = None
+                elif why == _NETWORK:  # each of the others would take its whole patience
+                    break
         return hidden
 
     def look(self) -> str:
