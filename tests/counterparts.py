@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from handlers.events import Incoming
+from handlers.events import KINDS, Delivery, Event, Incoming
 from handlers.secrets import Secret
 from handlers.settings import Account
+from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from handlers.errors import RefusedDelivery
+    from handlers.vendor import Verified
+
+FIXTURES = Path(__file__).parent / "fixtures"
 _SIGNED = ("EventType", "EventData", "EventTime", "EventId", "AppId", "Version")
 NOW = 1_790_000_000_000
 
@@ -163,3 +170,67 @@ _EVERY = (
 )
 #: every vendor of VENDORS has one
 COUNTERPARTS: Mapping[str, Counterpart] = {one.vendor: one for one in _EVERY}
+
+
+def fixtures_of(vendor: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the kinds of each fixture, by its file's name, as its folder's README tells them."""
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", (FIXTURES / vendor / "README.md").read_text(), re.MULTILINE)
+    return {name: tuple(kinds.strip().split(", ")) for name, kinds in rows}
+
+
+def delivery(vendor: str, body: bytes) -> Delivery:
+    return Delivery(id="dlv_1", account="school", vendor=vendor, door="http", received_at=NOW, headers={}, body=body)
+
+
+def read(vendor: str, body: bytes) -> tuple[Event, ...]:
+    return tuple(VENDORS[vendor].read(delivery(vendor, body)))
+
+
+def a_body(vendor: str) -> bytes:
+    return (FIXTURES / vendor / next(iter(fixtures_of(vendor)))).read_bytes()
+
+
+def assert_storable(events: tuple[Event, ...]) -> None:
+    """Every engine can keep it: text without NUL or half a surrogate pair, integers of 64 bits, short ids."""
+    assert events
+    for event in events:
+        assert event.kind in KINDS
+        for value in leaves(asdict(event)):
+            assert value is None or isinstance(value, str | int)
+            if isinstance(value, str):
+                assert "\0" not in value
+                assert len(value.encode()) <= 4096
+            if isinstance(value, int):
+                assert -(2**63) <= value < 2**63
+        if event.task:
+            assert all(0 < len(str(value).encode()) <= 512 for value in asdict(event.task).values())
+        if event.recording:
+            assert event.recording.locator
+            assert event.task
+        event.fingerprint()
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def verify(vendor: str, incoming: Incoming, *secrets: str, **more: object) -> Verified:
+    return VENDORS[vendor].verify(incoming, COUNTERPARTS[vendor].account(secrets, **more))
+
+
+def incoming(vendor: str, body: bytes, secret: str | None = "right") -> Incoming:
+    return COUNTERPARTS[vendor].incoming(body, secret)
+
+
+def assert_names_the_setting_and_no_secret(vendor: str, error: RefusedDelivery, *settings: str | None) -> None:
+    text = str(error)
+    assert "accounts.school" in text
+    assert any(setting in text for setting in (COUNTERPARTS[vendor].setting, *settings) if setting)
+    assert "s3cr3t" not in text
+    assert "right" not in text

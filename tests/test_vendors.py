@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from counterparts import COUNTERPARTS, NOW
+from counterparts import (
+    COUNTERPARTS,
+    FIXTURES,
+    NOW,
+    a_body,
+    assert_names_the_setting_and_no_secret,
+    assert_storable,
+    delivery,
+    fixtures_of,
+    incoming,
+    read,
+    verify,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.errors import BadSignature, BadToken, RefusedDelivery, Uncheckable, UnreadableDelivery
-from handlers.events import KINDS, Delivery, Event, Incoming
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from handlers.vendor import Verified
+    from handlers.events import Incoming
+
 
 HOUSE = Path(__file__).parent.parent
-FIXTURES = HOUSE / "tests" / "fixtures"
 #: the same names in every vendor's folder; of these a vendor has what it needs
 AGREED_FILES = {
     "__init__.py",
@@ -32,6 +43,8 @@ AGREED_FILES = {
     "sample.py",
     "api.py",
     "errors.py",
+    "parameters.py",  # what a call of the vendor's API may carry
+    "signing.py",  # how such a call is signed
     "mns.py",
     "topic.py",  # Alibaba's pushes of an MNS topic
     "certificates.py",  # whose key signs them
@@ -43,12 +56,6 @@ AGREED_FILES = {
     "segments.py",
     "pushes.py",
 }
-
-
-def fixtures_of(vendor: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the kinds of each fixture, by its file's name, as its folder's README tells them."""
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", (FIXTURES / vendor / "README.md").read_text(), re.MULTILINE)
-    return {name: tuple(kinds.strip().split(", ")) for name, kinds in rows}
 
 
 def every_fixture() -> Iterator[Any]:
@@ -65,52 +72,10 @@ each_vendor_that_tells_the_time = pytest.mark.parametrize(
 each_fixture = pytest.mark.parametrize(("vendor", "path", "kinds"), list(every_fixture()))
 
 
-def delivery(vendor: str, body: bytes) -> Delivery:
-    return Delivery(id="dlv_1", account="school", vendor=vendor, door="http", received_at=NOW, headers={}, body=body)
-
-
-def read(vendor: str, body: bytes) -> tuple[Event, ...]:
-    return tuple(VENDORS[vendor].read(delivery(vendor, body)))
-
-
-def a_body(vendor: str) -> bytes:
-    return (FIXTURES / vendor / next(iter(fixtures_of(vendor)))).read_bytes()
-
-
 def authentic_garbage(vendor: str, sort: str) -> Incoming:
     """Return garbage in the vendor's own envelope, proved with the secret `right`."""
     counterpart = COUNTERPARTS[vendor]
     return counterpart.incoming(counterpart.wrap(GARBAGE[sort], like=a_body(vendor)), "right")
-
-
-def assert_storable(events: tuple[Event, ...]) -> None:
-    """Every engine can keep it: text without NUL or half a surrogate pair, integers of 64 bits, short ids."""
-    assert events
-    for event in events:
-        assert event.kind in KINDS
-        for value in leaves(asdict(event)):
-            assert value is None or isinstance(value, str | int)
-            if isinstance(value, str):
-                assert "\0" not in value
-                assert len(value.encode()) <= 4096
-            if isinstance(value, int):
-                assert -(2**63) <= value < 2**63
-        if event.task:
-            assert all(0 < len(str(value).encode()) <= 512 for value in asdict(event.task).values())
-        if event.recording:
-            assert event.recording.locator
-            assert event.task
-        event.fingerprint()
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from leaves(part)
-    else:
-        yield value
 
 
 # --- the folder -----------------------------------------------------------------------------------------------------
@@ -243,22 +208,6 @@ def test_a_word_that_we_do_not_know_is_kept_and_is_no_error(vendor: str) -> None
 
 
 # --- verifying ------------------------------------------------------------------------------------------------------
-
-
-def verify(vendor: str, incoming: Incoming, *secrets: str, **more: object) -> Verified:
-    return VENDORS[vendor].verify(incoming, COUNTERPARTS[vendor].account(secrets, **more))
-
-
-def incoming(vendor: str, body: bytes, secret: str | None = "right") -> Incoming:
-    return COUNTERPARTS[vendor].incoming(body, secret)
-
-
-def assert_names_the_setting_and_no_secret(vendor: str, error: RefusedDelivery, *settings: str | None) -> None:
-    text = str(error)
-    assert "accounts.school" in text
-    assert any(setting in text for setting in (COUNTERPARTS[vendor].setting, *settings) if setting)
-    assert "s3cr3t" not in text
-    assert "right" not in text
 
 
 @each_fixture

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from handlers.events import Event, Recording, StreamState, Upload
-from handlers.fields import Count, Id, Instant, Milliseconds, Text, read_fields
+from handlers.fields import Count, Fields, Id, Instant, Milliseconds, Text, read_fields
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Name, Part, Result, StreamPart, Told
+from handlers.vendors.volcengine.told import AsList, Business, Name, Result, StreamPart, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ _WHOLE = 10_000
 _EXTENSION = re.compile(r"[^/]\.([a-z0-9]{1,16})\Z", re.IGNORECASE | re.ASCII)
 
 
-class _File(Part):
+class _File(Fields):
     vid: Name = Field(None, alias="Vid")
     object_key: Name = Field(None, alias="ObjectKey")
     duration: Milliseconds = Field(None, alias="Duration")

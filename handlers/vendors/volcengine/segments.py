@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from handlers.events import Event, Segment
-from handlers.fields import Count, Instant, Milliseconds, read_fields
+from handlers.fields import Count, Fields, Instant, Milliseconds, read_fields
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Group, Name, Part, StreamPart, Told
+from handlers.vendors.volcengine.told import AsList, Business, Group, Name, StreamPart, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def _required(value: str | None) -> str:
     return value
 
 
-class _Slice(Part):
+class _Slice(Fields):
     stream: StreamPart | None = Field(None, alias="Stream")
     object_key: Annotated[Name, AfterValidator(_required)] = Field(alias="ObjectKey")
     sample_rate: Count = Field(None, alias="SampleRate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from handlers.events import Source, Stream, TaskKey
 from handlers.fields import Count, Fields, Id, Text
@@ -54,20 +54,7 @@ Name = Annotated[str | None, _name(1024)]
 Group = Annotated[str | None, _name(255)]
 
 
-class Part(Fields):
-    """An object inside of another."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, values: Any) -> Any:  # noqa: ANN401 - any JSON value
-        """Leave out the names that we don't read: they may hold what pydantic can't take (half a surrogate pair)."""
-        if not isinstance(values, dict):
-            return values
-        names = [field.alias or name for name, field in cls.model_fields.items()]
-        return {name: values[name] for name in names if name in values}
-
-
-class StreamPart(Part):
+class StreamPart(Fields):
     """One participant's picture or sound."""
 
     user_id: Id = Field(alias="UserId")
