@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from bench import delay, folding, ingest, memory, places, pulling, report, scale
+from bench import delay, folding, ingest, memory, places, pulling, report, scale, segments
 from bench.load import generator
 from bench.plan import FULL, QUICK, Plan
 from bench.stations import CORE, DURABLE, NOOP, stations
@@ -26,6 +26,7 @@ _TITLES = {
     "ingest": "ingest beside a busy worker",
     "fold": "folding",
     "delay": "from answer to catalogue",
+    "segments": "a recording beside a thousand segments a second",
     "pull": "pulling from a queue of MNS",
     "memory": "memory",
 }
@@ -81,8 +82,15 @@ def _arguments() -> argparse.Namespace:
 
 def _run(engine: str, root: Path, plan: Plan, parts: Sequence[str]) -> bool:
     """Measure the parts; return whether all could be measured, whatever the figures."""
-    measures = {"ingest": _ingest, "fold": _fold, "delay": _delay, "pull": _pull, "memory": _memory}
-    with places.made(engine, (*_NAMES, "fold", "delay", "pull", "rest"), root) as made:
+    measures = {
+        "ingest": _ingest,
+        "fold": _fold,
+        "delay": _delay,
+        "segments": _segments,
+        "pull": _pull,
+        "memory": _memory,
+    }
+    with places.made(engine, (*_NAMES, "fold", "delay", "segments", "pull", "rest"), root) as made:
         measured = [_part(f"{engine}: {_TITLES[part]}", measures[part], made, plan) for part in parts]
     return all(measured)
 
@@ -111,6 +119,11 @@ def _fold(made: Mapping[str, places.Place], plan: Plan) -> None:
 def _delay(made: Mapping[str, places.Place], plan: Plan) -> None:
     with stations({DURABLE: made["delay"]}) as found:
         delay.tell(delay.measure(found[0], plan))
+
+
+def _segments(made: Mapping[str, places.Place], plan: Plan) -> None:
+    with stations({DURABLE: made["segments"]}) as found:
+        segments.tell(segments.measure(found[0], plan))
 
 
 def _pull(made: Mapping[str, places.Place], plan: Plan) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from bench.bodies import ACCOUNT, TOKEN
+from bench.bodies import ACCOUNT, CLASSROOM, SIGNING_KEY, TOKEN
 from handlers import migrate
 from handlers.database import Database
 from handlers.settings import Settings, load
@@ -28,6 +28,10 @@ _CONFIG = f"""
 [accounts.{ACCOUNT}]
 vendor = "aliyun"
 url_tokens = ["env:BENCH_TOKEN"]
+
+[accounts.{CLASSROOM}]
+vendor = "volcengine"
+callback_secrets = ["env:BENCH_SIGNING_KEY"]
 """
 
 
@@ -48,6 +52,7 @@ class Place:
             "REELHOOK_CONFIG": str(self.folder / "reelhook.toml"),
             "REELHOOK_API_TOKENS": "an-api-token-of-the-benchmark-0123456789",
             "BENCH_TOKEN": TOKEN,
+            "BENCH_SIGNING_KEY": SIGNING_KEY,
             "PORT": str(port),
         }
         return {name: value for name, value in kept.items() if name != "WEB_CONCURRENCY"} | own
