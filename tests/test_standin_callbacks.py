@@ -6,13 +6,15 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from program import Answer, request, running
+from program import Answer, request, running, wait_until
 from receiver import receiving
 from terminal import asked, told, typed
 
@@ -27,7 +29,6 @@ from standin.mns import MnsStandin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from handlers.events import Event, Incoming
 
@@ -298,22 +299,41 @@ def test_the_signers_know_nothing_of_the_products_signatures() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_without_options_a_callback_finds_the_reelhook_that_runs_here(tmp_path: Path) -> None:
+def test_without_options_callbacks_find_the_reelhook_that_runs_here_and_belong_together(tmp_path: Path) -> None:
     environ = {"REELHOOK_DATA": str(tmp_path / "data"), "REELHOOK_CONFIG": ""}
     with running(environ, "serve", log=tmp_path / "log") as program:
         program.ready()
         here = environ | {"PORT": str(program.port)}
-        for vendor, word in (
-            ("volcengine", "RecordStopped"),
-            ("huawei", "RECORD_FILE_COMPLETE"),
-            ("aliyun", "FileCreated"),
-        ):
+        for vendor, word in AS_DOCUMENTED:
             done = typed("standin", "callbacks", vendor, word, environ=here)
             assert done.returncode == 0, done
             assert "kept" in done.stdout
-        deliveries: dict[str, Any] = told("deliveries", "list", "--json", environ=here)
-        assert sorted(one["vendor"] for one in deliveries["items"]) == ["aliyun", "huawei", "volcengine"]
-        assert "quarantined" not in {one["state"] for one in deliveries["items"]}
+        wait_until(lambda: _states(here) == ["available"] * 3, what="three recordings that are available")
+        tasks = {task["vendor"]: task for task in told("tasks", "list", "--json", environ=here)["items"]}
+    assert tasks.keys() == {"volcengine", "huawei", "aliyun"}, "each of one run"
+    lesson = tasks["volcengine"]
+    assert (lesson["state"], lesson["upload"], lesson["recording_count"]) == ("stopped", "done", 1)
+    assert lesson["started_at"] < lesson["ended_at"]
+
+
+#: the commands that docs/standin.md begins with
+AS_DOCUMENTED = [
+    ("volcengine", "RecordStarted"),
+    ("volcengine", "RecordStopped"),
+    ("volcengine", "RecordUploadDone"),
+    ("huawei", "RECORD_FILE_COMPLETE"),
+    ("aliyun", "FileCreated"),
+]
+
+
+def test_the_documented_commands_are_these() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "standin.md").read_text(encoding="utf-8")
+    assert re.findall(r"^reelhook standin callbacks ([a-z]+) (\w+)", page, re.MULTILINE) == AS_DOCUMENTED
+
+
+def _states(environ: dict[str, str]) -> list[str]:
+    items: list[dict[str, Any]] = told("recordings", "list", "--json", environ=environ)["items"]
+    return [item["state"] for item in items]
 
 
 def test_a_reelhook_that_never_started_has_no_secret_to_sign_with(tmp_path: Path) -> None:
