@@ -1,0 +1,111 @@
+"""Says in our words what the checker of expressions found, with the names that are known instead."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from handlers.rules.change import FIELDS, VARIABLES
+from handlers.settings.values import listed, meant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FAULT: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
+_NO_FIELD: Final = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
+_NO_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
+_OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]", "@not_strictly_false": "&&"}
+_STATUS: Final = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
+_TYPES: Final = (
+    (re.compile(r"wrapper\((\w+)\)"), r"\1"),
+    (re.compile(r"google\.protobuf\.Timestamp"), "timestamp"),
+    (re.compile(r"google\.protobuf\.Duration"), "duration"),
+    (re.compile(r"reelhook\.(\w+)"), lambda found: found[1].lower()),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in an expression."""
+
+    text: str
+    #: counted from 1 within the expression; None: nobody knows
+    line: int | None = None
+    column: int | None = None
+
+
+def faults(said: str, change: str) -> tuple[Fault, ...]:
+    """Return every fault that the checker told, for the variables of this change."""
+    return tuple(dict.fromkeys(_each(said, change)))
+
+
+def failure(said: str) -> str:
+    """Say in our words why an expression had no value for one change."""
+    text = _STATUS.sub("", said)
+    if "Iteration budget exceeded" in text:
+        return "it takes too long: the budget of an expression is exceeded"
+    if text.startswith("No matching overloads found : "):
+        applied = _simple(text.removeprefix("No matching overloads found : ")).replace("null_type", "null")
+        return f"{applied} has no meaning; a value is absent, or of another type"
+    if text.startswith("Key not found in map"):
+        return f"{text.replace('Key not found in map :', 'there is no')}; ask has(...) before"
+    if "type URL" in text:
+        return "a time is absent; ask has(...) before"
+    return _simple(text)
+
+
+def _each(said: str, change: str) -> Iterator[Fault]:
+    told = _FAULT.findall(said)
+    if not told:
+        yield Fault(text=_plainly(_STATUS.sub("", said.split("\n", 1)[0]), change))
+    for line, column, text in told:
+        where = (int(line), int(column)) if int(line) > 0 else (None, None)
+        yield Fault(text=_plainly(_STATUS.sub("", text), change), line=where[0], column=where[1])
+
+
+def _plainly(text: str, change: str) -> str:
+    if match := _UNDECLARED.search(text):
+        return _undeclared(match[1], change)
+    if match := _NO_FIELD.search(text):
+        return _no_field(match[1], match[2])
+    if match := _NO_OVERLOAD.search(text):
+        return _no_overload(match[1], _simple(match[2]))
+    if "recursion" in text:
+        return "the expression nests too deep (32 at most, and every && or + counts): make it two rules, or use lists"
+    text = text.replace("mismatched input '<EOF>'", "it ends too soon").split(" expecting ", 1)[0]
+    return _simple(text)
+
+
+def _undeclared(name: str, change: str) -> str:
+    head = name.split(".", 1)[0]
+    known = VARIABLES[change]
+    elsewhere = [one for one, variables in VARIABLES.items() if head in variables]
+    if elsewhere and head not in known:
+        return f"{change} has no {head}, which only {listed(elsewhere)} have; known here: {listed(known)}"
+    return f"unknown name or function {name}{meant(head, known)}; known: {listed(known)}"
+
+
+def _no_field(field: str, struct: str) -> str:
+    view = struct.rsplit(".", 1)[-1].lower()
+    known = FIELDS.get(view, {"user_id": "", "source": ""})
+    return f"{view} has no field {field}{meant(field, known)}; known: {listed(known)}"
+
+
+def _no_overload(function: str, applied: str) -> str:
+    name = _OPERATORS.get(function, function.strip("_").replace("_", " ") or function)
+    hint = ""
+    if "int" in applied and "double" in applied:
+        hint = "; numbers of this kind are whole: write 60 and not 60.0, or double(...) around the other"
+    elif "timestamp" in applied and "string" in applied:
+        hint = '; a time is written timestamp("2020-09-02T10:23:54Z")'
+    elif "timestamp" in applied and "int" in applied:
+        hint = '; a span is written duration("90s"), and times are no numbers'
+    return f"{name} can't be used on {applied}{hint}"
+
+
+def _simple(text: str) -> str:
+    for pattern, ours in _TYPES:
+        text = pattern.sub(ours, text)
+    return text

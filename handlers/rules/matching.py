@@ -1,0 +1,227 @@
+"""Decides which calls a change asks for, and says of every rule that asks for none why not."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from handlers.rules.expressions import NoValue, Scope
+from handlers.rules.parameters import complete
+from handlers.rules.templates import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from handlers.rules.change import Change
+    from handlers.rules.model import Batch, Known, Limits, Mode, OperationLike, Retry, Rule
+
+#: why a rule asks for nothing: it is for other accounts, its calls are another vendor's, the event is older than
+#: max_age, the condition is false, or the condition has no value
+Reason = Literal["account", "vendor", "age", "condition", "failed"]
+
+REASONS: Final[tuple[Reason, ...]] = ("account", "vendor", "age", "condition", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """What a rule acts once for."""
+
+    scope: str
+    #: equal for two changes of which the rule acts on one only
+    key: str
+    #: milliseconds after which it begins anew; None: never
+    for_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One call that a change asks for."""
+
+    rule: str
+    #: which step of the rule, from 0; it runs once the one before it is done
+    step: int
+    operation: str
+    #: complete, under the API's names, as JSON holds them; None: the call is refused
+    parameters: Mapping[str, Any] | None
+    #: which constraint failed; None: the call can be made
+    refused: str | None = None
+    #: the name of the destination; None: a vendor's call
+    destination: str | None = None
+    #: of which one call may be under way at a time; None: of none
+    lane: str | None = None
+    once: Once
+    mode: Mode
+    #: milliseconds that the event may be old; None: any
+    max_age_ms: int | None
+    limits: Limits
+    batch: Batch | None
+    retry: Retry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmatched:
+    """A rule that waits for such a change and asks for nothing."""
+
+    rule: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What all rules say to one change."""
+
+    asked: tuple[Asked, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
+
+
+_NOTHING: Final = Answer()
+
+
+class Rules:
+    """All rules of one version; threads may share them."""
+
+    def __init__(self, rules: Iterable[Rule], known: Known, *, version: str = "") -> None:
+        """Sort the rules by the changes that they wait for."""
+        self.all = tuple(rules)
+        #: which text of the file they come from
+        self.version = version
+        self._known = known
+        by_change: dict[str, list[Rule]] = defaultdict(list)
+        for rule in self.all:
+            for name in rule.when if rule.enabled else ():
+                by_change[name].append(rule)
+        self._by_change = {name: tuple(waiting) for name, waiting in by_change.items()}
+
+    def wait_for(self, change: str) -> bool:
+        """Tell whether any rule waits for changes of this name, so that its views are needed."""
+        return change in self._by_change
+
+    def asked(self, change: Change, *, now: int | None = None) -> Answer:
+        """Return every call that the change asks for, rule by rule in the order of the file, step by step.
+
+        `now`, in milliseconds UTC, is what the event's age is judged by; None: none is too old. Raises nothing,
+        whatever the change holds.
+        """
+        waiting = self._by_change.get(change.name)
+        if not waiting:
+            return _NOTHING
+        matching = _Matching(change, self._known)
+        asked: list[Asked] = []
+        unmatched: list[Unmatched] = []
+        for rule in waiting:
+            why_not = _out_of_reach(rule, change, now) or matching.unmatched(rule)
+            if why_not is None:
+                asked.extend(matching.calls(rule))
+            else:
+                unmatched.append(why_not)
+        return Answer(asked=tuple(asked), unmatched=tuple(unmatched))
+
+
+def _out_of_reach(rule: Rule, change: Change, now: int | None) -> Unmatched | None:
+    """Tell why a rule is not asked at all."""
+    if rule.accounts is not None and change.account not in rule.accounts:
+        return Unmatched(rule=rule.name, reason="account")
+    if rule.vendor is not None and rule.vendor != change.vendor:
+        return Unmatched(rule=rule.name, reason="vendor")
+    if now is not None and rule.max_age_ms is not None and now - change.at > rule.max_age_ms:
+        age = f"the event is {(now - change.at) // 1000} s old; max_age is {rule.max_age_ms // 1000} s"
+        return Unmatched(rule=rule.name, reason="age", detail=age)
+    return None
+
+
+class _Matching:
+    """One change as it is held against one rule after the other."""
+
+    def __init__(self, change: Change, known: Known) -> None:
+        self._change = change
+        self._known = known
+        self._scope: Scope | None = None
+
+    def unmatched(self, rule: Rule) -> Unmatched | None:
+        """Evaluate the condition; return why the rule does not match, or None where it does."""
+        condition = rule.cases[self._change.name].condition
+        if condition is None:
+            return None
+        try:
+            value = condition.evaluate(self._seen())
+        except NoValue as exc:
+            return Unmatched(rule=rule.name, reason="failed", detail=str(exc))
+        if value is True:
+            return None
+        if value is False:
+            return Unmatched(rule=rule.name, reason="condition")
+        came = "null" if value is None else type(value).__name__
+        return Unmatched(rule=rule.name, reason="failed", detail=f"its value is {came}; expected true or false")
+
+    def calls(self, rule: Rule) -> Iterable[Asked]:
+        """Return the call of each step."""
+        templates = rule.cases[self._change.name].parameters
+        for step, (name, template) in enumerate(zip(rule.steps, templates, strict=True)):
+            operation = self._known.operations[name]
+            parameters: dict[str, Any] | None = None
+            refused = destination = lane = None
+            try:
+                parameters = self._parameters(name, operation, template)
+                lane = operation.lane(parameters)
+                destination = None if self._known.vendor_of(name) is not None else parameters.get("to")
+            except ValueError as exc:
+                parameters, refused = None, str(exc)
+                destination = to if isinstance(to := template.get("to"), str) else None
+            yield Asked(
+                rule=rule.name,
+                step=step,
+                operation=name,
+                parameters=parameters,
+                refused=refused,
+                destination=destination,
+                lane=lane,
+                once=_once(rule, self._change),
+                mode=rule.mode,
+                max_age_ms=rule.max_age_ms,
+                limits=rule.limits,
+                batch=rule.batch,
+                retry=rule.retry,
+            )
+
+    def _parameters(self, name: str, operation: OperationLike, template: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters complete; raise ValueError with the reason where the call can't be made."""
+        told = {key: self._value(key, one) for key, one in template.items()}
+        task = self._change.task_key
+        own = dict(operation.own(task, self._change.business_id)) if task is not None else {}
+        taken = {key: value for key, value in own.items() if key not in told}
+        if task is not None and operation.task_type not in {None, task.type} and task.task_id in taken.values():
+            text = f"{name} is for {operation.task_type} tasks, and this is a {task.type} task"
+            raise ValueError(f'{text}; let the rule ask for task.type == "{operation.task_type}"')
+        return complete(operation, taken | told)
+
+    def _value(self, key: str, template: Any) -> Any:  # noqa: ANN401 - any JSON value
+        try:
+            return evaluate(template, self._seen()) if _needs_scope(template) else template
+        except NoValue as exc:
+            raise NoValue(f"{key}: {exc}") from exc
+
+    def _seen(self) -> Scope:
+        if self._scope is None:
+            self._scope = Scope(self._change)
+        return self._scope
+
+
+def _needs_scope(template: object) -> bool:
+    return not (template is None or isinstance(template, bool | int | float | str))
+
+
+def _once(rule: Rule, change: Change) -> Once:
+    """Name what the rule acts once for; a task or room that nobody knows is as good as the subject."""
+    told = change.task or change.event
+    names: dict[str, list[Any]] = {
+        "subject": [change.subject],
+        "task": [told.get("id") if change.task else None],
+        "room": [change.vendor, told.get("app_id"), told.get("room_id")],
+        "account": [change.vendor, change.account],
+    }
+    scope = rule.once_per.scope
+    parts = names[scope] if None not in names[scope] else names["subject"]
+    return Once(scope=scope, key=json.dumps(parts, ensure_ascii=True, default=str), for_ms=rule.once_per.for_ms)

@@ -1,0 +1,181 @@
+"""What a rule is once it is read: frozen values, checked for each change that it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from pydantic import BaseModel
+
+    from handlers.events import TaskKey
+    from handlers.rules.change import Change
+    from handlers.rules.expressions import Expression
+    from handlers.rules.nodes import Place
+    from handlers.rules.templates import Template
+
+Mode = Literal["live", "shadow"]
+Scope = Literal["subject", "task", "room", "account"]
+
+SCOPES: Final[tuple[Scope, ...]] = ("subject", "task", "room", "account")
+MODES: Final[tuple[Mode, ...]] = ("live", "shadow")
+#: milliseconds: how old an event may be for a vendor's call where the rule does not say
+VENDOR_MAX_AGE: Final = 600_000
+#: the kind of destination that an operation needs in its `to`
+DESTINATION_KINDS: Final = {
+    "http.post": "http",
+    "http.forward": "http",
+    "sqs.send": "sqs",
+    "sns.publish": "sns",
+    "mns.send": "mns-queue",
+    "mns.publish": "mns-topic",
+}
+
+
+class OperationLike(Protocol):
+    """What rules need of an operation; handlers.operation.Operation is one."""
+
+    @property
+    def parameters(self) -> type[BaseModel]:
+        """The model of the parameters, under the API's names as aliases."""
+
+    @property
+    def own(self) -> Callable[[TaskKey, str | None], Mapping[str, str]]:
+        """What a call has of its event unless it is given."""
+
+    @property
+    def lane(self) -> Callable[[Mapping[str, Any]], str | None]:
+        """Of which one call may be under way at a time."""
+
+    @property
+    def task_type(self) -> str | None:
+        """Of the task that a call is about."""
+
+    @property
+    def feeds(self) -> frozenset[str]:
+        """The changes that a call can bring about."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its user may not expect."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What rules may name: operations, and where they are configured accounts and destinations."""
+
+    #: by the name that rules write, such as `volcengine.update_segment`
+    operations: Mapping[str, OperationLike]
+    #: whose operations are a vendor's calls; all others are destinations'
+    vendors: Collection[str]
+    #: vendor and name of every account; None: not known here
+    accounts: Collection[tuple[str, str]] | None = None
+    #: kind of every destination by its name; None: not known here
+    destinations: Mapping[str, str] | None = None
+
+    def vendor_of(self, operation: str) -> str | None:
+        """Return the vendor whose call it is; None for a destination's."""
+        head = operation.partition(".")[0]
+        return head if head in self.vendors else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """At most so many calls within a span of milliseconds."""
+
+    most: int
+    within_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How often a rule may act: in all, and for one task."""
+
+    rule: Limit | None = None
+    task: Limit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Changes are handed over together: at most `most`, none waiting longer than `within_ms`."""
+
+    most: int
+    within_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """What a rule says of further tries; None: as the operation or destination does by itself."""
+
+    #: tries in all, the first included
+    tries: int | None = None
+    #: milliseconds after the first try in which there may be others
+    within_ms: int | None = None
+    #: milliseconds from one try to the next; the last counts for all that follow
+    delays_ms: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OncePer:
+    """A rule acts once for each of these, for ever or for a span of milliseconds."""
+
+    scope: Scope = "subject"
+    for_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A rule as it is checked for one change."""
+
+    condition: Expression | None
+    #: the parameters of each step
+    parameters: tuple[Mapping[str, Template], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """A call that a sample must lead to, or part of the reason for which one is refused."""
+
+    operation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A sample change, and the calls that must follow from it."""
+
+    name: str
+    place: Place = field(compare=False)
+    change: Change
+    #: milliseconds that the event is old
+    age_ms: int = 0
+    expect: tuple[Expected, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """When a change happens, do something."""
+
+    name: str
+    place: Place = field(compare=False)
+    when: tuple[str, ...]
+    #: names of accounts; None: all
+    accounts: frozenset[str] | None = None
+    enabled: bool = True
+    once_per: OncePer = OncePer()
+    mode: Mode = "live"
+    #: milliseconds that an event may be old; None: any
+    max_age_ms: int | None = None
+    limits: Limits = Limits()
+    batch: Batch | None = None
+    retry: Retry = Retry()
+    #: the operation of each step
+    steps: tuple[str, ...]
+    #: by change
+    cases: Mapping[str, Case]
+    samples: tuple[Sample, ...] = ()
+    #: the vendor of its calls; None: it makes none
+    vendor: str | None = None

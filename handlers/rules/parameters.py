@@ -1,0 +1,187 @@
+"""Checks a step's parameters against the operation's model: at load what is constant, for a change all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from handlers.events import TaskKey
+from handlers.rules.nodes import Mapping, Node, Sequence
+from handlers.rules.templates import Filled, has_expression
+from handlers.settings.values import listed, meant, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as Map
+    from collections.abc import Sequence as Several
+
+    from handlers.rules.model import OperationLike
+    from handlers.rules.problems import Findings
+    from handlers.rules.templates import Template
+
+#: what an expression's kind is in a JSON Schema; a kind that is not here may be anything
+_JSON_TYPES: Final = {
+    "boolean": {"boolean"},
+    "integer": {"integer", "number"},
+    "number": {"number"},
+    "text": {"string"},
+    "time": {"string"},
+    "bytes": {"string"},
+    "duration": {"integer", "number"},
+    "list": {"array"},
+    "map": {"object"},
+    "event": {"object"},
+    "task": {"object"},
+    "recording": {"object"},
+    "segment": {"object"},
+}
+_SAMPLE_TASK: Final = {"vendor": "vendor", "app_id": "app", "room_id": "room", "task_id": "task"}
+_SAMPLE_BUSINESS: Final = "business"
+
+
+class _Later(str):
+    """Stands for a value that only a change will tell."""
+
+    __slots__ = ()
+
+
+def own_names(operation: OperationLike) -> frozenset[str]:
+    """Name the parameters that a call has of its event unless they are given."""
+    return frozenset(_own_sample(operation))
+
+
+def parameter_names(operation: OperationLike) -> tuple[str, ...]:
+    """Name the parameters as the API and the rules do."""
+    return tuple(known.alias or name for name, known in operation.parameters.model_fields.items())
+
+
+def check_parameters(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
+    """Note what can be seen to be wrong without a change."""
+    known = parameter_names(operation)
+    unknown = [key for key, _ in node.items if key.text not in known]
+    for key in unknown:
+        findings.error(
+            key.place, f"unknown parameter {quoted(key.text)}{meant(key.text, known)}; known: {listed(known)}"
+        )
+    _check_kinds(node, template, operation, findings)
+    _check_values(node, {name: one for name, one in template.items() if name in known}, operation, findings)
+
+
+def complete(operation: OperationLike, values: Map[str, Any]) -> dict[str, Any]:
+    """Return the parameters as they are to be sent; raise ValueError naming every failed constraint."""
+    try:
+        model = operation.parameters.model_validate(dict(values))
+        return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    except ValidationError as exc:
+        said = [f"{_path(error['loc'])}{_said(error)}" for error in exc.errors(include_url=False, include_input=False)]
+        raise ValueError("; ".join(said)) from exc
+
+
+def _own_sample(operation: OperationLike) -> Map[str, str]:
+    task = TaskKey(type=operation.task_type or "record", **_SAMPLE_TASK)  # type: ignore[arg-type] # a task's type
+    return operation.own(task, _SAMPLE_BUSINESS)
+
+
+def _check_values(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
+    own = {name: _Later(value) for name, value in _own_sample(operation).items() if name not in template}
+    values = own | {name: _with_later(one) for name, one in template.items()}
+    try:
+        operation.parameters.model_validate(values)
+    except ValidationError as exc:
+        is_constant = not any(has_expression(one) for one in template.values())
+        for error in exc.errors(include_url=False, include_input=False):
+            at = _node_at(node, template, error["loc"])
+            if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+                continue
+            if error["loc"][:1] and str(error["loc"][0]) in own:
+                continue
+            if at is not None and (error["loc"] or is_constant):
+                findings.error(at.place, f"{_path(error['loc'])}{_said(error)}")
+    except (TypeError, AttributeError, LookupError):
+        # A validator of the model met a value that only a change will tell.
+        return
+
+
+def _with_later(template: Template) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(template, Filled):
+        return _Later("later")
+    if isinstance(template, list):
+        return [_with_later(one) for one in template]
+    if isinstance(template, dict):
+        return {name: _with_later(one) for name, one in template.items()}
+    return template
+
+
+def _node_at(node: Node, template: Any, path: Several[int | str]) -> Node | None:  # noqa: ANN401 - a part of a template
+    """Return the node that an error speaks of; None where it depends on the change."""
+    for step in path:
+        inner, below = _below(node, template, step)
+        if inner is None:
+            break
+        node, template = inner, below
+    else:
+        return None if path and has_expression(template) and isinstance(template, Filled) else node
+    return None if has_expression(template) and not isinstance(node, Mapping) else node
+
+
+def _below(node: Node, template: Any, step: int | str) -> tuple[Node | None, Any]:  # noqa: ANN401 - as _node_at
+    if isinstance(node, Mapping) and isinstance(template, dict):
+        return node.get(str(step)), template.get(str(step))
+    if isinstance(node, Sequence) and isinstance(template, list) and isinstance(step, int) and step < len(node.items):
+        return node.items[step], template[step]
+    return None, None
+
+
+def _path(path: Several[int | str]) -> str:
+    return ".".join(map(str, path)) + " " if path else ""
+
+
+def _said(error: Any) -> str:  # noqa: ANN401 - pydantic's dictionary
+    if error["type"] == "missing":
+        return "is missing"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"is wrong: {said[:1].lower()}{said[1:]}"
+
+
+def _check_kinds(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
+    schema = operation.parameters.model_json_schema(by_alias=True)
+    for key, value in node.items:
+        part = schema.get("properties", {}).get(key.text)
+        if part is not None and key.text in template:
+            _check_kind(value, template[key.text], part, schema, findings)
+
+
+def _check_kind(node: Node, template: Template, part: Any, schema: Any, findings: Findings) -> None:  # noqa: ANN401 - parts of a JSON Schema
+    wanted = _json_types(part, schema)
+    if isinstance(template, Filled):
+        whole = template.whole
+        came = _JSON_TYPES.get(whole.kind) if whole is not None else {"string"}
+        if wanted and came is not None and not came & wanted:
+            kind = whole.kind if whole is not None else "text"
+            findings.error(node.place, f"the expression is {kind}; expected {' or '.join(sorted(wanted))}")
+    elif isinstance(template, list) and isinstance(node, Sequence):
+        inner = _resolved(part, schema).get("items")
+        for one, below in zip(node.items, template, strict=True):
+            if isinstance(inner, dict):
+                _check_kind(one, below, inner, schema, findings)
+
+
+def _resolved(part: Any, schema: Any) -> Any:  # noqa: ANN401 - as _check_kind
+    reference = part.get("$ref", "")
+    return schema.get("$defs", {}).get(reference.rsplit("/", 1)[-1], {}) if reference else part
+
+
+def _json_types(part: Any, schema: Any) -> set[str]:  # noqa: ANN401 - as _check_kind
+    """Return the types that a schema allows; none: it does not say."""
+    part = _resolved(part, schema)
+    if "type" in part:
+        return {part["type"]} if isinstance(part["type"], str) else set(part["type"])
+    if "enum" in part or "const" in part:
+        return _types_of(part.get("enum", [part.get("const")]))
+    inner = [_json_types(one, schema) for one in part.get("anyOf", part.get("oneOf", ()))]
+    return set().union(*inner) if inner and all(inner) else set()
+
+
+def _types_of(values: Any) -> set[str]:  # noqa: ANN401 - as _check_kind
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+    return {names.get(type(one), "object") for one in values}

@@ -1,0 +1,74 @@
+"""Says how to write what YAML reads otherwise than its writer meant: tags, quotes, braces, colons, comments."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: how a condition or value of any characters is written
+_BLOCK: Final = "write it in the lines below `>-`"
+_KEY: Final = re.compile(r"^\s*(?:-\s+)*(?P<key>[\w.]+):\s+(?P<value>.*)$")
+_STARTS: Final = {
+    '"': "a value that begins with a quote ends with the next one",
+    "'": "a value that begins with a quote ends with the next one",
+    "[": "a value that begins with [ is a list, and ends with its ]",
+    "{": "a value that begins with { is a map, and ends with its }",
+    "@": "a value can't begin with @",
+    "`": "a value can't begin with `",
+    "%": "a value can't begin with %",
+    "&": "a value that begins with & is an anchor",
+    "*": "a value that begins with * is an alias",
+    "|": "a value that begins with | stands in the lines below",
+    ">": "a value that begins with > stands in the lines below",
+    "?": "a value can't begin with `? `",
+}
+
+
+def explain(text: str, index: int, said: str) -> str:
+    """Say what is wrong at a place where YAML can't be read on, and how to write it; `said` is the library's word."""
+    line, column = _line(text, index)
+    before = line[:column]
+    if re.search(r"\$$", before) and line[column : column + 1] == "{":
+        return 'inside { } a ${...} ends the value: put it in quotes, as in {to: "${task.id}"}'
+    if before[:1] == "\t" or line[column : column + 1] == "\t":
+        return "a tab can't indent; use blanks"
+    value = _value(line)
+    if value[:1] in _STARTS and not value.startswith("${"):
+        return f"{_STARTS[value[0]]}: {_BLOCK}, or all of it in other quotes"
+    if "mapping values are not allowed" in said or "mapping keys are not allowed" in said:
+        return f'": " makes a name of what stands before it: {_BLOCK}, or put it in quotes ("a ? b : c", too)'
+    if "end of stream" in said:
+        return "a quote or bracket that was opened before is never closed"
+    return f"this is no YAML: {said}; check quotes, brackets and how far the lines are indented"
+
+
+def in_braces(text: str, index: int) -> str:
+    """Say how a `${...}` is written where it became a map as its own name; nothing where it is none."""
+    return ': put "${...}" in quotes inside { }' if text[index - 1 : index] == "$" else ""
+
+
+def tag(text: str, index: int, name: str) -> str:
+    """Say how a value is written that begins with !, which YAML takes for a tag."""
+    line, _ = _line(text, index)
+    value = _value(line)
+    shown = name if not name.startswith("tag:yaml.org,2002:") else f"!!{name.rsplit(':', 1)[1]}"
+    if value.startswith("!") and not value.startswith("!!"):
+        return f"a value that begins with ! is a tag to YAML: {_BLOCK}, or put it in quotes, as in '{value.strip()}'"
+    return f"{shown[:40]} is a tag, and tags are not used here: leave it out, and quote what shall be text"
+
+
+def comment() -> str:
+    """Say what a blank and # do to a value."""
+    return f"; ` #` begins a comment, so that the value ends before it: {_BLOCK}, or put it in quotes"
+
+
+def _line(text: str, index: int) -> tuple[str, int]:
+    """Return the line of a place, and which character of it."""
+    begin = text.rfind("\n", 0, index) + 1
+    end = text.find("\n", index)
+    return text[begin : end if end >= 0 else len(text)], index - begin
+
+
+def _value(line: str) -> str:
+    match = _KEY.match(line)
+    return match["value"] if match else ""

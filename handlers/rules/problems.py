@@ -1,0 +1,53 @@
+"""What is wrong in a file of rules, and where: one sentence with its line and column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handlers.rules.nodes import Place
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Problem:
+    """One thing that is wrong, or that its writer may not expect."""
+
+    #: counted from 1
+    line: int
+    column: int
+    text: str
+    #: a warning does not stop the rules
+    level: Literal["error", "warning"] = "error"
+
+    def shown(self, file: str) -> str:
+        """Return `rules.yaml:3:5: ...` as compilers and editors write it."""
+        said = self.text if self.level == "error" else f"warning: {self.text}"
+        return f"{file}:{self.line}:{self.column}: {said}"
+
+
+class Findings:
+    """The problems as they are found, so that all are told at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def error(self, place: Place, text: str) -> None:
+        """Note what stops the rules."""
+        self._found[Problem(line=place.line, column=place.column, text=text)] = None
+
+    def warn(self, place: Place, text: str) -> None:
+        """Note what the writer of the rules may not expect."""
+        self._found[Problem(line=place.line, column=place.column, text=text, level="warning")] = None
+
+    @property
+    def errors(self) -> Sequence[Problem]:
+        """All that stops the rules, in the order of the file."""
+        return tuple(sorted(one for one in self._found if one.level == "error"))
+
+    @property
+    def warnings(self) -> Sequence[Problem]:
+        """All that does not, in the order of the file."""
+        return tuple(sorted(one for one in self._found if one.level == "warning"))
