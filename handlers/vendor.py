@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from handlers.events import Delivery, Event, Incoming
+    from handlers.operation import Operation
     from handlers.settings import Account
 
 
@@ -45,6 +46,8 @@ class Vendor:
     answer: Mapping[str, str | int] = field(default_factory=dict)
     #: a body from the vendor's documentation, to try things out with; None where a callback must be signed
     sample: bytes | None = None
+    #: the calls that we know how to make of it, by name: `update_segment`
+    operations: Mapping[str, Operation] = field(default_factory=dict)
 
 
 def seen_key(kind: str, value: str | bytes) -> str:

@@ -48,7 +48,9 @@ def own_files(name: str) -> set[str]:
 
 def test_the_files_that_are_always_needed_are_those_of_every_vendor() -> None:
     needed = {cells[0].strip("`") for cells in rows("The folder") if cells[1] == "always"}
-    assert needed == set.intersection(*(own_files(name) for name in VENDORS))
+    for_calls = {cells[0].strip("`") for cells in rows("The folder") if cells[1] == "for calls"}
+    assert needed | for_calls == set.intersection(*(own_files(name) for name in VENDORS))
+    assert needed == {"__init__.py", "signature.py", "callbacks.py"}
 
 
 def test_every_other_file_that_is_listed_is_an_agreed_one_that_a_vendor_has() -> None:
@@ -68,10 +70,11 @@ def test_the_fields_of_a_vendor_are_explained_exactly() -> None:
     }
     assert {name for name, default in told.items() if default == "needed"} == needed
     bare = Vendor(name="x", verify=VENDORS["aliyun"].verify, keys=VENDORS["aliyun"].keys, read=VENDORS["aliyun"].read)
-    said = {"doors": "`http` alone", "proofs": "none", "answer": "empty", "sample": "none"}
+    said = {"doors": "`http` alone", "proofs": "none", "answer": "empty", "sample": "none", "operations": "empty"}
     assert {name: default for name, default in told.items() if name not in needed} == said
     assert (bare.doors, bare.proofs) == (frozenset({"http"}), frozenset())
     assert not bare.answer
+    assert not bare.operations
     assert bare.sample is None
 
 
@@ -92,7 +95,7 @@ def test_the_places_are_there() -> None:
 
 def test_the_places_with_a_vendors_name_are_there_for_every_vendor() -> None:
     places = set(re.findall(r"`((?:docs|handlers|tests)/[^`]*<vendor>[^`]*)`", PAGE))
-    assert len(places) == 4
+    assert len(places) == 5
     for name in VENDORS:
         assert [path for path in places if not (HOUSE / path.replace("<vendor>", name)).exists()] == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.vendor import Vendor
-from handlers.vendors.aliyun import callbacks, live, signature, topic
+from handlers.vendors.aliyun import api, callbacks, live, signature, topic
 from handlers.vendors.aliyun.certificates import Certificates, fetch_https
 from handlers.vendors.aliyun.sample import SAMPLE
 
@@ -16,4 +16,5 @@ VENDOR = Vendor(
     proofs=topic.HEADERS | live.HEADERS,
     answer={"Code": 0, "Msg": "Success"},  # what Live expects; RTC and MNS do not read it
     sample=SAMPLE,
+    operations=api.OPERATIONS,
 )

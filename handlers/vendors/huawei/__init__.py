@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handlers.vendor import Vendor
-from handlers.vendors.huawei import callbacks, signature
+from handlers.vendors.huawei import api, callbacks, signature
 
 VENDOR = Vendor(
     name="huawei",
@@ -12,4 +12,5 @@ VENDOR = Vendor(
     read=callbacks.read,
     proofs=signature.HEADERS,
     answer={"result": "success"},
+    operations=api.OPERATIONS,
 )

@@ -58,7 +58,7 @@ def verify(incoming: Incoming, account: Account) -> Verified:
     signed_at = _checked_shape(envelope, setting)
     if incoming.door not in PULLED:
         _check_age(signed_at, incoming.received_at, account)
-    return Verified(keys=keys(incoming), secret=secret, signed_at=signed_at)
+    return Verified(keys=_keys(envelope), secret=secret, signed_at=signed_at)
 
 
 def keys(incoming: Incoming) -> tuple[str, ...]:
@@ -73,14 +73,18 @@ def keys(incoming: Incoming) -> tuple[str, ...]:
         return (seen_key("body", incoming.body),)
     if not envelope.event_id or not envelope.signature:
         return (seen_key("body", incoming.body),)
-    event = json.dumps([envelope.event_id, envelope.app_id, envelope.event_type, envelope.event_data])
-    return (seen_key("event", event), seen_key("signature", envelope.signature))
+    return _keys(envelope)
 
 
 def sign(envelope: Envelope, secret: str) -> str:
     """Return the signature of the envelope under this secret, 64 hexadecimal digits in lower case."""
     # Sorted as text, which is the order of the bytes as well, for UTF-8 keeps that of the code points.
     return hashlib.sha256("".join(sorted((*envelope.signed, secret))).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _keys(envelope: Envelope) -> tuple[str, ...]:
+    event = json.dumps([envelope.event_id, envelope.app_id, envelope.event_type, envelope.event_data])
+    return (seen_key("event", event), seen_key("signature", envelope.signature))
 
 
 def _matching(envelope: Envelope, secrets: tuple[Secret, ...], setting: str) -> int:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from handlers.events import Source, Stream, TaskKey
 from handlers.fields import Count, Fields, Id, Text
+from handlers.vendors.volcengine.envelope import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ def _name(limit: int) -> BeforeValidator:
     def read(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
         if value is None or value == "":
             return None
-        if not isinstance(value, str) or "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        if not isinstance(value, str) or "\0" in value or not is_unicode(value):
             raise ValueError("expected text without a NUL or half a surrogate pair")
         if (size := len(value.encode())) > limit:
             raise ValueError(f"is {size} bytes long, expected at most {limit}")

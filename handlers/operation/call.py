@@ -1,28 +1,18 @@
-"""What an operation is: one kind of call that we know how to make, with everything that its API's contract says.
-
-An operation builds a request and reads an answer. It never sends, sleeps or loops: that is the worker's.
-"""
+"""What travels between an operation and the worker: a request, an answer, what became of it, and the operation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handlers.events import TaskKey, TaskType
+    from handlers.operation.parameters import Parameters
     from handlers.settings import Account
 
 Verdict = Literal["done", "again", "give_up"]
-
-
-class Parameters(BaseModel):
-    """The parameters of one operation under the API's own names, as aliases; an unknown one is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +25,8 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     hidden: frozenset[str] = frozenset({"Authorization"})
+    #: what may be shown in the body's place; None: the body holds no secret
+    shown_body: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +47,8 @@ class Outcome:
     code: str | None = None
     #: what happened, in the vendor's words where it has any
     detail: str = ""
+    #: what is known of the code: why the call is made again, or isn't
+    meaning: str = ""
     #: the vendor's name of the request
     request_id: str | None = None
     #: the vendor says that calls come too fast
@@ -76,7 +70,8 @@ class Operation:
     parameters: type[Parameters]
     #: the parameters that a call has of its event unless they are given: AppId, RoomId, ...
     own: Callable[[TaskKey, str | None], Mapping[str, str]]
-    #: builds the signed request from complete parameters, for the account, at a time (milliseconds UTC), with a nonce
+    #: builds the signed request from complete parameters, for the account, at a time (milliseconds UTC), with a nonce;
+    #: raises WrongRequest for parameters that the API would refuse, SettingsError for an account that can't call
     request: Callable[[Mapping[str, Any], Account, int, str], Request]
     #: reads an answer, whatever it is; raises nothing
     outcome: Callable[[Response], Outcome]
@@ -88,11 +83,20 @@ class Operation:
     is_repeatable: bool
     #: of the task that it is about; None: it makes one, or is about none
     task_type: TaskType | None
-    #: tells whether a newer call of the same task makes an older one superfluous; None: never
+    #: tells whether a newer call of the same task (the first) makes an older one superfluous; None: never
     covers: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None = None
     #: the parameter that must grow from call to call of one task
     sequence: str | None = None
+    #: the parameter that names a new task: its caller derives it from rule and event, so that a repeat makes no second
+    derived: str | None = None
+    #: the parameter of which two tasks may not have the same value: they would overwrite each other's files
+    unique: str | None = None
+    #: tells why the call can't be made, by what is known of how its task was started (the parameters of the start);
+    #: None: it can, or that isn't known
+    precondition: Callable[[Mapping[str, Any]], str | None] | None = None
     #: the changes that a call can bring about: a rule on one of them would feed itself
     feeds: frozenset[str] = frozenset()
     #: what the API does that its user may not expect: shown by `rules check` and in the documentation
     warnings: tuple[str, ...] = ()
+    #: the vendor's page that documents the API
+    page: str = ""

@@ -1,0 +1,37 @@
+"""What an operation is: one kind of call that we know how to make, with everything that its API's contract says.
+
+An operation builds a request and reads an answer. It never sends, sleeps or loops: that is the worker's.
+"""
+
+from __future__ import annotations
+
+from handlers.operation.access import Access, access_of, host_of
+from handlers.operation.answers import Meaning, read_object, refused, request_id_of, told, unheard
+from handlers.operation.call import Operation, Outcome, Request, Response, Verdict
+from handlers.operation.dry_run import dry_run, shown_headers
+from handlers.operation.parameters import Number, Parameters, Problem, complete, find_problems, holds
+
+__all__ = [
+    "Access",
+    "Meaning",
+    "Number",
+    "Operation",
+    "Outcome",
+    "Parameters",
+    "Problem",
+    "Request",
+    "Response",
+    "Verdict",
+    "access_of",
+    "complete",
+    "dry_run",
+    "find_problems",
+    "holds",
+    "host_of",
+    "read_object",
+    "refused",
+    "request_id_of",
+    "shown_headers",
+    "told",
+    "unheard",
+]
