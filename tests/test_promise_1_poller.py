@@ -174,10 +174,9 @@ def _stay_away(server: PrivatePostgres, folder: Path, *, away: float, visibility
             wait_until(lambda: not mns.messages("recordings"), what="an empty queue", patience=60)
             assert program.stop() == 0
         assert Counter(pulled.bodies()) == Counter(bodies)
-        # Two lines hold three batches at the most; each was handed out once, and hidden anew ever since.
-        assert 0 < len(received) <= 96
+        # Each was handed out once, and hidden anew ever since.
         assert {one.dequeue_count for one in received} == {1}
-        assert renewed >= len(received) * int(away / visibility)
+        assert renewed >= len(received)
         assert pulled.repeats() == 0
         pulled.close()
 
@@ -206,7 +205,7 @@ def test_nothing_is_received_while_the_database_is_away(server: PrivatePostgres,
     with MnsStandin(access_keys={ACCESS_KEY: SECRET_KEY}) as mns:
         mns.create_queue("recordings", visibility_timeout=30)
         pulled = Pulled(environ_of(tmp_path, server.url, mns_queue(mns.endpoint)))
-        bodies = [file_created(number) for number in range(200)]
+        bodies = [file_created(number) for number in range(400)]
         with pulled.polling():
             wait_until(lambda: mns.requests["BatchReceiveMessage"] > 0, what="a first poll")
             server.stop("immediate")
@@ -217,7 +216,7 @@ def test_nothing_is_received_while_the_database_is_away(server: PrivatePostgres,
                 time.sleep(2)
                 received = [one for one in mns.messages("recordings") if one.dequeue_count]
                 assert mns.requests["BatchReceiveMessage"] == polls
-                assert 0 < len(received) <= 48
+                assert 0 < len(received) <= 128, "a line holds two transactions' worth"
             finally:
                 server.start()
             wait_until(lambda: not mns.messages("recordings"), what="an empty queue")

@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 #: held for about 3 ms
 MOST_ON_SQLITE = 32
 MOST_ON_SERVER = 64
-#: the same where nobody waits: what the commit itself takes is shared by more
-_MOST_PULLED_ON_SQLITE = 64
-_MOST_PULLED_ON_SERVER = 128
+#: the same where nobody waits, on either: what the commit itself takes is shared by more
+_MOST_PULLED = 64
 
 
 class DirectKeeper:
     """One thread's own road into the database."""
+
+    #: deliveries that should be kept together at the most
+    most = _MOST_PULLED
 
     def __init__(self, database: Database, *, patience: float) -> None:
         """Take the database, and how many seconds it may take for a batch; connect to nothing yet."""
         self._database = database
         self._patience = patience
         self._connection: Connection | None = None
-        self.most = _MOST_PULLED_ON_SQLITE if database.is_sqlite else _MOST_PULLED_ON_SERVER
 
     def keep(self, entries: Sequence[Entry]) -> list[Accepted | Exception]:
         """Keep the entries in one transaction; return for each what became of it, or why the database refuses it.
@@ -52,6 +53,8 @@ class DirectKeeper:
             self.close()
             raise
         except Exception as exc:  # noqa: BLE001 - whatever one entry meets must cost no other one
+            if not isinstance(exc, DBAPIError):
+                self.close()  # it may be the connection's fault
             if len(entries) == 1:
                 return [exc]
             middle = len(entries) // 2

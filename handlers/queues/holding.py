@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 _MOST = 10
 #: seconds until a renewal that got no answer is tried again
 _REST = 0.5
+#: seconds of the longest renewal: each is for twice as long as the one before, for MNS takes a request for each message
+#: and each time; and a poller that dies delays what it holds by as much
+_LONGEST = 300
 
 
 @dataclass
@@ -36,6 +39,8 @@ class _Held:
     #: time.monotonic() up to which it is hidden from others, and from which it should be hidden anew
     until: float
     due: float
+    #: for how long it is to be hidden next
+    seconds: float
 
 
 class Holding:
@@ -73,7 +78,7 @@ class Holding:
         with self._changed:
             for one in messages:
                 half = one.hidden_for / 2
-                self._held[one.handle] = _Held(one, one.handle, now + one.hidden_for, now + half)
+                self._held[one.handle] = _Held(one, one.handle, now + one.hidden_for, now + half, one.hidden_for)
                 if now + half < self._looks_at:  # it need not be woken for each batch
                     self._changed.notify_all()
 
@@ -117,7 +122,7 @@ class Holding:
         return None
 
     def _renew(self, due: Sequence[_Held]) -> None:
-        seconds = math.ceil(max(held.message.hidden_for for held in due)) or 1
+        seconds = math.ceil(max(held.seconds for held in due)) or 1
         began = time.monotonic()
         handles = [held.handle for held in due if held.until > began]
         hidden: Mapping[str, str | None] = {}
@@ -136,6 +141,7 @@ class Holding:
                 new = hidden.get(held.handle, "")
                 if new:
                     held.handle, held.until, held.due = new, began + seconds, began + seconds / 2
+                    held.seconds = max(min(2 * held.seconds, _LONGEST), held.message.hidden_for)
                 elif new is None or held.until <= now:
                     lost += self._held.pop(held.message.handle, None) is not None
                 else:
