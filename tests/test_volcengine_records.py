@@ -91,6 +91,18 @@ def test_a_failed_stop_keeps_its_files() -> None:
     assert dict(recording(created).media) == {"width": 0, "height": 0, "video_codec": "h264"}
 
 
+@pytest.mark.parametrize(("code", "expected"), [(-1, -1), ("-1", -1), (9999, 9999), ("1", 1)])
+def test_any_code_but_0_is_a_failure(code: Any, expected: int) -> None:
+    failed, created = read_with("RecordStopped", Code=code)
+    assert (failed.kind, failed.code, created.kind) == ("task.failed", expected, "recording.created")
+
+
+@pytest.mark.parametrize("code", [True, 0.5, "ok", [], 10**300, "9" * 100])
+def test_a_code_that_is_no_whole_number_is_unreadable_and_named(code: Any) -> None:
+    with pytest.raises(UnreadableDelivery, match=r"^Code "):
+        read_with("RecordStopped", Code=code)
+
+
 @pytest.mark.parametrize("files", [[], None, "", ...])
 def test_a_stop_without_files_is_a_stop(files: Any) -> None:
     (event,) = read_with("RecordStopped", RecordFileList=files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: normal picture and sound, and a shared screen
 _SOURCES: Mapping[int | None, Source] = {0: "camera", 1: "screen"}
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,16 @@ def _name(limit: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _code(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE.fullmatch(str(value)):
+        raise ValueError("expected a whole number, or such a number as text")
+    return int(value)
+
+
+#: how something went, documented as 0 and above; "" is absent
+Code = Annotated[int | None, BeforeValidator(_code)]
 #: put before a list: null and "" are an empty one
 AsList = BeforeValidator(_items)
 #: what an object is called, by its key or its Vid; "" is absent
@@ -87,7 +100,7 @@ class Business(Ids):
 class Result(Business):
     """The same, with how it went: 0 is success."""
 
-    code: Count = Field(None, alias="Code")
+    code: Code = Field(None, alias="Code")
     error_message: Text = Field(None, alias="ErrorMessage")
 
     @property
