@@ -33,7 +33,9 @@ _SYSTEM = ("ApproximateReceiveCount", "SentTimestamp")
 _TOLD = (("x-sqs-receive-count", "ApproximateReceiveCount"), ("x-sqs-sent-timestamp", "SentTimestamp"))
 #: what says that a message is not ours any more
 _GONE = ("ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight")
-_ALLOW = "let its access key call ReceiveMessage, DeleteMessage, ChangeMessageVisibility and GetQueueUrl on this queue"
+_ALLOW = (
+    "let its access key call ReceiveMessage, DeleteMessage, ChangeMessageVisibility, GetQueueUrl and GetQueueAttributes"
+)
 
 #: the end of an error code, of which there is an old and a new form -> what to change where waiting won't help
 _MENDS: Mapping[str, str] = MappingProxyType(
