@@ -5,7 +5,7 @@ An operation builds a request and reads an answer. It never sends, sleeps or loo
 
 from __future__ import annotations
 
-from handlers.operation.access import Access, access_of, host_of
+from handlers.operation.access import Access, access_of, host_of, one_line
 from handlers.operation.answers import Meaning, read_object, refused, request_id_of, told, unheard
 from handlers.operation.call import Operation, Outcome, Request, Response, Verdict
 from handlers.operation.dry_run import dry_run, shown_headers
@@ -28,6 +28,7 @@ __all__ = [
     "find_problems",
     "holds",
     "host_of",
+    "one_line",
     "read_object",
     "refused",
     "request_id_of",

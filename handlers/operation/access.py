@@ -33,9 +33,9 @@ def access_of(account: Account) -> Access:
         )
     token = account.security_token
     return Access(
-        key_id=_one_line(account, "access_key_id", account.access_key_id.reveal()),
+        key_id=one_line(account, "access_key_id", account.access_key_id.reveal()),
         secret=account.secret_access_key.reveal(),
-        token=None if token is None else _one_line(account, "security_token", token.reveal()),
+        token=None if token is None else one_line(account, "security_token", token.reveal()),
     )
 
 
@@ -46,8 +46,8 @@ def host_of(endpoint: str) -> str:
     return parts.netloc.removesuffix(f":{own}")
 
 
-def _one_line(account: Account, key: str, value: str) -> str:
-    """Refuse what can't stand in a header, without quoting it."""
+def one_line(account: Account, key: str, value: str) -> str:
+    """Return a setting that goes into a header; raise SettingsError, without quoting it, where it can't stand there."""
     if not (value.isascii() and value.isprintable()) or not value.strip():
         raise SettingsError([f"[accounts.{account.name}]: {key}: holds what no header can; expected visible ASCII"])
     return value.strip()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, JsonValue
 
 from handlers.errors import SettingsError
-from handlers.operation import Operation, Parameters, Request, access_of, complete, holds, host_of
+from handlers.operation import Operation, Parameters, Request, access_of, complete, holds, host_of, one_line
 from handlers.vendors.huawei import errors, signing
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _request(parameters: Mapping[str, Any], account: Account, at: int, _nonce: s
     app_id, job_id = (quote(values[name], safe="~") for name in ("app_id", "job_id"))
     path = f"/v2/apps/{app_id}/individual-stream-jobs/{job_id}"
     body = _body(values)
-    headers = {"Host": host_of(endpoint), "Content-Type": "application/json", "X-Project-Id": account.project_id}
+    project = one_line(account, "project_id", account.project_id)
+    headers = {"Host": host_of(endpoint), "Content-Type": "application/json", "X-Project-Id": project}
     return Request(
         method="PUT",
         url=f"{endpoint}{path}",
