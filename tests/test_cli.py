@@ -104,8 +104,8 @@ def test_the_version_is_the_packages() -> None:
     assert (done.returncode, done.stdout) == (0, "reelhook 0.1.0\n")
 
 
-# The demo and the stand-ins read no settings at their start.
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {*filtering.KNOWN, "doctor", "standin", "demo"}))
+# The demo and the stand-ins read no settings at their start, and `rules` alone does nothing.
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {*filtering.KNOWN, "doctor", "rules", "standin", "demo"}))
 def test_every_mistake_in_the_settings_stands_on_a_line_of_its_own(command: str, tmp_path: Path) -> None:
     done = typed(command, environ={"PORT": "high", "REELHOOK_LOG": "loud", "REELHOOK_DATA": str(tmp_path / "data")})
     assert done.returncode == 2

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "release": "replaying",
     "rebuild": "rebuilding",
     "doctor": "doctor",
+    "rules": "rules",
     "standin": "standing_in",
     "demo": "standing_in",
 }

@@ -12,6 +12,18 @@ from handlers.settings.values import listed, meant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: what expressions may call, as in CEL's specification and its extensions for texts, numbers, optionals and bindings
+FUNCTIONS: Final = tuple(
+    re.findall(
+        r"\S+",
+        "all exists exists_one map filter has size in int uint double string bool bytes timestamp duration dyn type "
+        "matches startsWith endsWith contains charAt indexOf lastIndexOf join split replace substring trim reverse "
+        "lowerAscii upperAscii format getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours "
+        "getMinutes getSeconds getMilliseconds or orValue hasValue value optMap optional.of optional.none cel.bind "
+        "math.greatest math.least math.abs math.ceil math.floor math.round math.sign",
+    )
+)
+
 _FAULT: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _NO_FIELD: Final = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
@@ -83,8 +95,9 @@ def _undeclared(name: str, change: str) -> str:
     known = VARIABLES[change]
     elsewhere = [one for one, variables in VARIABLES.items() if head in variables]
     if elsewhere and head not in known:
-        return f"{change} has no {head}, which only {listed(elsewhere)} have; known here: {listed(known)}"
-    return f"unknown name or function {name}{meant(head, known)}; known: {listed(known)}"
+        return f"{change} has no {head}, which is there for {listed(elsewhere)}; known here: {listed(known)}"
+    close = meant(head, (*known, *FUNCTIONS))
+    return f"unknown name or function {name}{close}; known names: {listed(known)}"
 
 
 def _no_field(field: str, struct: str) -> str:

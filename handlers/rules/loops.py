@@ -68,7 +68,7 @@ def _sentence(circle: tuple[Rule, ...], feeds: dict[str, frozenset[str]]) -> str
     how = "; ".join(f"{name} brings about {what}" for name, what in zip(names, brought, strict=False))
     mend = "add `once_per: task` (or room, account), or `limits: {task: 5/1h}`"
     if len(circle) == 1:
-        return f"the rule would feed itself, for {how}: {mend}"
+        return f"the rule would feed itself, for its call brings about {brought[0]}: {mend}"
     return f"the rules would feed each other without end, {' -> '.join(names)}: {how}; {mend} to one of them"
 
 

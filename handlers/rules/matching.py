@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from handlers.errors import WrongRequest
+from handlers.operation import complete
 from handlers.rules.expressions import NoValue, Scope
-from handlers.rules.parameters import complete
 from handlers.rules.templates import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from handlers.rules.change import Change
-    from handlers.rules.model import Batch, Known, Limits, Mode, OperationLike, Retry, Rule
+    from handlers.rules.model import Batch, Known, Limits, Mode, Retry, Rule
 
 #: why a rule asks for nothing: it is for other accounts, its calls are another vendor's, the event is older than
 #: max_age, the condition is false, or the condition has no value
@@ -164,10 +166,10 @@ class _Matching:
             parameters: dict[str, Any] | None = None
             refused = destination = lane = None
             try:
-                parameters = self._parameters(name, operation, template)
+                parameters = self._parameters(rule, step, template)
                 lane = operation.lane(parameters)
                 destination = None if self._known.vendor_of(name) is not None else parameters.get("to")
-            except ValueError as exc:
+            except (WrongRequest, ValueError) as exc:
                 parameters, refused = None, str(exc)
                 destination = to if isinstance(to := template.get("to"), str) else None
             yield Asked(
@@ -186,8 +188,10 @@ class _Matching:
                 retry=rule.retry,
             )
 
-    def _parameters(self, name: str, operation: OperationLike, template: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters complete; raise ValueError with the reason where the call can't be made."""
+    def _parameters(self, rule: Rule, step: int, template: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters complete; raise ValueError or WrongRequest where the call can't be made."""
+        name = rule.steps[step]
+        operation = self._known.operations[name]
         told = {key: self._value(key, one) for key, one in template.items()}
         task = self._change.task_key
         own = dict(operation.own(task, self._change.business_id)) if task is not None else {}
@@ -195,7 +199,9 @@ class _Matching:
         if task is not None and operation.task_type not in {None, task.type} and task.task_id in taken.values():
             text = f"{name} is for {operation.task_type} tasks, and this is a {task.type} task"
             raise ValueError(f'{text}; let the rule ask for task.type == "{operation.task_type}"')
-        return complete(operation, taken | told)
+        if operation.derived is not None and operation.derived not in told:
+            taken[operation.derived] = _derived(rule, step, self._change)
+        return complete(operation.parameters, taken | told)
 
     def _value(self, key: str, template: Any) -> Any:  # noqa: ANN401 - any JSON value
         try:
@@ -207,6 +213,12 @@ class _Matching:
         if self._scope is None:
             self._scope = Scope(self._change)
         return self._scope
+
+
+def _derived(rule: Rule, step: int, change: Change) -> str:
+    """Name a new task: the same for the same rule, step and change, so that a repeated call makes no second."""
+    told = json.dumps([rule.name, step, change.name, change.subject])
+    return f"rh-{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
 
 
 def _needs_scope(template: object) -> bool:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from pydantic import BaseModel
-
     from handlers.events import TaskKey
+    from handlers.operation import Parameters
     from handlers.rules.change import Change
     from handlers.rules.expressions import Expression
     from handlers.rules.nodes import Place
@@ -38,7 +37,7 @@ class OperationLike(Protocol):
     """What rules need of an operation; handlers.operation.Operation is one."""
 
     @property
-    def parameters(self) -> type[BaseModel]:
+    def parameters(self) -> type[Parameters]:
         """The model of the parameters, under the API's names as aliases."""
 
     @property
@@ -52,6 +51,14 @@ class OperationLike(Protocol):
     @property
     def task_type(self) -> str | None:
         """Of the task that a call is about."""
+
+    @property
+    def derived(self) -> str | None:
+        """The parameter that names a new task, made from rule and change so that a repeat makes no second."""
+
+    @property
+    def unique(self) -> str | None:
+        """The parameter of which two tasks may not have the same value."""
 
     @property
     def feeds(self) -> frozenset[str]:

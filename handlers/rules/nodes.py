@@ -146,7 +146,9 @@ def read_nodes(text: str, findings: Findings) -> Node | None:
         findings.error(source.place(index), pitfalls.explain(source.text, index, str(exc.problem or exc.context)))
     except (YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as exc:
         # The library meets some broken texts with exceptions of its own inside.
-        findings.error(Place(line=reader.line, column=1), _unreadable(exc))
+        position = getattr(exc, "position", None)
+        place = source.place(position) if isinstance(position, int) else Place(line=reader.line, column=1)
+        findings.error(place, _unreadable(exc))
     return None
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
 from handlers.events import TaskKey
+from handlers.operation import find_problems
 from handlers.rules.nodes import Mapping, Node, Sequence
 from handlers.rules.templates import Filled, has_expression
 from handlers.settings.values import listed, meant, quoted
@@ -37,12 +36,8 @@ _JSON_TYPES: Final = {
 }
 _SAMPLE_TASK: Final = {"vendor": "vendor", "app_id": "app", "room_id": "room", "task_id": "task"}
 _SAMPLE_BUSINESS: Final = "business"
-
-
-class _Later(str):
-    """Stands for a value that only a change will tell."""
-
-    __slots__ = ()
+#: stands for a value that only a change will tell
+_LATER: Final = "later"
 
 
 def own_names(operation: OperationLike) -> frozenset[str]:
@@ -64,17 +59,8 @@ def check_parameters(node: Mapping, template: Map[str, Template], operation: Ope
             key.place, f"unknown parameter {quoted(key.text)}{meant(key.text, known)}; known: {listed(known)}"
         )
     _check_kinds(node, template, operation, findings)
+    _check_unique(node, template, operation, findings)
     _check_values(node, {name: one for name, one in template.items() if name in known}, operation, findings)
-
-
-def complete(operation: OperationLike, values: Map[str, Any]) -> dict[str, Any]:
-    """Return the parameters as they are to be sent; raise ValueError naming every failed constraint."""
-    try:
-        model = operation.parameters.model_validate(dict(values))
-        return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    except ValidationError as exc:
-        said = [f"{_path(error['loc'])}{_said(error)}" for error in exc.errors(include_url=False, include_input=False)]
-        raise ValueError("; ".join(said)) from exc
 
 
 def _own_sample(operation: OperationLike) -> Map[str, str]:
@@ -83,28 +69,32 @@ def _own_sample(operation: OperationLike) -> Map[str, str]:
 
 
 def _check_values(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
-    own = {name: _Later(value) for name, value in _own_sample(operation).items() if name not in template}
+    own: dict[str, Any] = {name: value for name, value in _own_sample(operation).items() if name not in template}
+    if operation.derived is not None and operation.derived not in template:
+        own[operation.derived] = _LATER
     values = own | {name: _with_later(one) for name, one in template.items()}
-    try:
-        operation.parameters.model_validate(values)
-    except ValidationError as exc:
-        is_constant = not any(has_expression(one) for one in template.values())
-        for error in exc.errors(include_url=False, include_input=False):
-            at = _node_at(node, template, error["loc"])
-            if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-                continue
-            if error["loc"][:1] and str(error["loc"][0]) in own:
-                continue
-            if at is not None and (error["loc"] or is_constant):
-                findings.error(at.place, f"{_path(error['loc'])}{_said(error)}")
-    except (TypeError, AttributeError, LookupError):
-        # A validator of the model met a value that only a change will tell.
-        return
+    is_constant = not any(has_expression(one) for one in template.values())
+    for problem in find_problems(operation.parameters, values):
+        at = _node_at(node, template, problem.place)
+        is_own = problem.place[:1] and problem.place[0] in own
+        if at is not None and not is_own and (problem.place or is_constant):
+            findings.error(at.place, f"{problem.name if problem.place else 'the parameters:'} {problem.reason}")
+
+
+def _check_unique(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
+    """Note a constant that every task would get, though no two may have it."""
+    name = operation.unique
+    value = node.get(name) if name is not None else None
+    task_ids = [one for one, sample in _own_sample(operation).items() if sample == _SAMPLE_TASK["task_id"]]
+    is_one_task = any(one in template and not has_expression(template[one]) for one in task_ids)
+    if name is not None and value is not None and not has_expression(template[name]) and not is_one_task:
+        what = f"{name} would be the same for every task, and tasks that share one overwrite each other's files"
+        findings.error(value.place, f"{what}; build it from the task, as in ${{task.id}}")
 
 
 def _with_later(template: Template) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(template, Filled):
-        return _Later("later")
+        return _LATER
     if isinstance(template, list):
         return [_with_later(one) for one in template]
     if isinstance(template, dict):
@@ -132,17 +122,6 @@ def _below(node: Node, template: Any, step: int | str) -> tuple[Node | None, Any
     return None, None
 
 
-def _path(path: Several[int | str]) -> str:
-    return ".".join(map(str, path)) + " " if path else ""
-
-
-def _said(error: Any) -> str:  # noqa: ANN401 - pydantic's dictionary
-    if error["type"] == "missing":
-        return "is missing"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"is wrong: {said[:1].lower()}{said[1:]}"
-
-
 def _check_kinds(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
     schema = operation.parameters.model_json_schema(by_alias=True)
     for key, value in node.items:
@@ -154,6 +133,8 @@ def _check_kinds(node: Mapping, template: Map[str, Template], operation: Operati
 def _check_kind(node: Node, template: Template, part: Any, schema: Any, findings: Findings) -> None:  # noqa: ANN401 - parts of a JSON Schema
     wanted = _json_types(part, schema)
     if isinstance(template, Filled):
+        if template.is_broken:
+            return
         whole = template.whole
         came = _JSON_TYPES.get(whole.kind) if whole is not None else {"string"}
         if wanted and came is not None and not came & wanted:

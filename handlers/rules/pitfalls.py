@@ -32,10 +32,19 @@ def explain(text: str, index: int, said: str) -> str:
         return 'inside { } a ${...} ends the value: put it in quotes, as in {to: "${task.id}"}'
     if before[:1] == "\t" or line[column : column + 1] == "\t":
         return "a tab can't indent; use blanks"
-    value = _value(line)
+    return _of_value(_value(line)) or _of_line(line, column, said)
+
+
+def _of_value(value: str) -> str:
     if value[:1] in _STARTS and not value.startswith("${"):
         return f"{_STARTS[value[0]]}: {_BLOCK}, or all of it in other quotes"
+    return ""
+
+
+def _of_line(line: str, column: int, said: str) -> str:
     if "mapping values are not allowed" in said or "mapping keys are not allowed" in said:
+        if (match := _KEY.match(line)) and match.end("key") >= column:
+            return "this line is indented otherwise than those around it, or the name before it lacks its `:`"
         return f'": " makes a name of what stands before it: {_BLOCK}, or put it in quotes ("a ? b : c", too)'
     if "end of stream" in said:
         return "a quote or bracket that was opened before is never closed"

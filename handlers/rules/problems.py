@@ -38,6 +38,10 @@ class Findings:
         """Note what stops the rules."""
         self._found[Problem(line=place.line, column=place.column, text=text)] = None
 
+    def has_error(self, place: Place) -> bool:
+        """Tell whether something is known to be wrong at this very place."""
+        return any((one.line, one.column, one.level) == (place.line, place.column, "error") for one in self._found)
+
     def warn(self, place: Place, text: str) -> None:
         """Note what the writer of the rules may not expect."""
         self._found[Problem(line=place.line, column=place.column, text=text, level="warning")] = None

@@ -283,6 +283,10 @@ class _RuleReader:
         if not isinstance(node, Scalar):
             self._findings.error(node.place, f"if is {notation.shown(node)}; expected a condition in CEL")
             return None
+        if node.value is None:
+            if not self._findings.has_error(node.place):
+                self._findings.error(node.place, "the condition is empty; write one, or leave `if` out")
+            return None
         text = node.text if isinstance(node.value, str) else str(node.value).lower()
         if text.startswith("${"):
             self._findings.error(node.place, "a condition is written without ${ }, which is for values")

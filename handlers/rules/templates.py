@@ -43,6 +43,11 @@ class Filled:
     parts: tuple[str | Expression, ...]
 
     @property
+    def is_broken(self) -> bool:
+        """What stands there is wrong, so that nothing is known of its value."""
+        return not self.parts
+
+    @property
     def whole(self) -> Expression | None:
         """The expression, where there is nothing beside it."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
@@ -96,7 +101,7 @@ def has_expression(template: Template) -> bool:
 
 
 def read_template(node: Node, change: str, findings: Findings) -> Template:
-    """Read a value for one change; note every problem, and leave null in its place."""
+    """Read a value for one change; note every problem, and leave a broken one in its place."""
     if isinstance(node, Sequence):
         return [read_template(one, change, findings) for one in node.items]
     if isinstance(node, Mapping):
@@ -108,7 +113,7 @@ def read_template(node: Node, change: str, findings: Findings) -> Template:
     except ValueError as exc:
         hint = pitfalls.comment() if node.is_cut else ""
         findings.error(node.place, f"{exc}{hint}")
-        return None
+        return Filled(parts=())
     if not any(part.is_expression for part in parts):
         return "".join(part.text for part in parts)
     return _filled(node, parts, change, findings)
@@ -119,7 +124,7 @@ def read_parameters(node: Mapping, change: str, findings: Findings) -> dict[str,
     return {key.text: read_template(one, change, findings) for key, one in node.items}
 
 
-def _filled(node: Scalar, parts: tuple[Part, ...], change: str, findings: Findings) -> Filled | None:
+def _filled(node: Scalar, parts: tuple[Part, ...], change: str, findings: Findings) -> Filled:
     read: list[str | Expression | None] = []
     for part in parts:
         read.append(check(node, part, change, findings) if part.is_expression else part.text)
@@ -128,7 +133,7 @@ def _filled(node: Scalar, parts: tuple[Part, ...], change: str, findings: Findin
             place = node.place_of(part.begin)
             findings.error(place, f"a {last.kind} can't stand within text; leave ${{...}} alone, or name a field of it")
     known = tuple(part for part in read if part is not None)
-    return Filled(parts=known) if len(known) == len(read) else None
+    return Filled(parts=known if len(known) == len(read) else ())
 
 
 def check(node: Scalar, part: Part, change: str, findings: Findings) -> Expression | None:

@@ -1,0 +1,104 @@
+"""`reelhook rules ...`: what can be known of the rules before anything happens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from handlers.rules import Known, Problem
+    from handlers.rules.rule_file import RuleFile
+    from handlers.settings import Settings
+
+
+@click.group()
+def rules() -> None:
+    """Check what rules.yaml makes Reelhook do."""
+
+
+@rules.command()
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help='Print {"file", "version", "rules", "problems"}.')
+@click.pass_context
+def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
+    """Check a file of rules: everything that can be known without an event; run its `tests:`.
+
+    FILE is by default the one that would be used: REELHOOK_RULES, else ./rules.yaml. It ends with 1 where anything
+    is wrong or a test fails; warnings alone are no failure.
+    """
+    from webhook.commands.at_hand import load_settings
+
+    settings = load_settings()
+    path = file or settings.rules
+    if not path.exists():
+        click.echo(_json(path, None, ()) if as_json else f"there is no {path}: no rules")
+        return
+    known = known_here(settings)
+    read = _read(path, known)
+    found = (*read.errors, *_failed(read, known), *read.warnings)
+    click.echo(_json(path, read, found) if as_json else "\n".join(_lines(path, read, found)))
+    if any(one.level == "error" for one in found):
+        context.exit(1)
+
+
+def known_here(settings: Settings) -> Known:
+    """Return what rules may name on this machine."""
+    from handlers.rules.known import known_of
+
+    return known_of(settings, _destination_operations())
+
+
+def _destination_operations() -> Mapping[str, Any]:
+    """Return the operations that are no vendor's, where there are any."""
+    import importlib
+    import importlib.util
+
+    if importlib.util.find_spec("handlers.destinations") is None:
+        return {}
+    return dict(getattr(importlib.import_module("handlers.destinations"), "OPERATIONS", {}))
+
+
+def _read(path: Path, known: Known) -> RuleFile:
+    from handlers.errors import ReelhookError
+    from handlers.rules.rule_file import read_rules
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as exc:
+        raise ReelhookError(f"{path} can't be read: {exc}; expected a text in UTF-8") from exc
+    return read_rules(text, known)
+
+
+def _failed(read: RuleFile, known: Known) -> Sequence[Problem]:
+    from handlers.rules import Rules
+    from handlers.rules.samples import run_samples
+
+    return run_samples(Rules(read.rules, known), known)
+
+
+def _lines(path: Path, read: RuleFile, found: Sequence[Problem]) -> list[str]:
+    wrong = sum(one.level == "error" for one in found)
+    tests = sum(len(rule.samples) for rule in read.rules)
+    said = f"{_counted(wrong, 'problem')} in {path.name}" if wrong else f"{path.name} is in order"
+    told = "" if read.errors else f": {_counted(len(read.rules), 'rule')}, {_counted(tests, 'test')}"
+    return [*(one.shown(path.name) for one in found), f"{said}{told}"]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _json(path: Path, read: RuleFile | None, found: Sequence[Problem]) -> str:
+    problems = [{"line": one.line, "column": one.column, "level": one.level, "text": one.text} for one in found]
+    told = {
+        "file": str(path),
+        "version": read.version if read is not None else None,
+        "rules": [rule.name for rule in read.rules] if read is not None else [],
+        "problems": problems,
+    }
+    return json.dumps(told, indent=2, ensure_ascii=False)
