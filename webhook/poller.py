@@ -37,7 +37,9 @@ _log = logging.getLogger(__name__)
 _KEEP_PATIENCE = 10.0
 #: seconds after the stop in which receives may bring something, and in which all must be done: serve kills after 30
 _LEAVE_PATIENCE = 1.0
-_END_PATIENCE = 22.0
+_END_PATIENCE = 18.0
+#: seconds that the last figures may take then
+_TELL_PATIENCE = 3.0
 #: seconds between two writes of the figures
 _FLUSH = 1.0
 
@@ -71,9 +73,21 @@ class Poller:
             holding.start()
         for line in lines:
             line.start()
-        while not stop.wait(_FLUSH):
-            self._figures.flush(self._database)
+        is_over = threading.Event()
+        # A thread of its own, which may hang for long while the database does.
+        telling = threading.Thread(target=self._tell, args=(is_over,), name="figures", daemon=True)
+        telling.start()
+        stop.wait()
         self._end(lines, holdings)
+        is_over.set()
+        telling.join(_TELL_PATIENCE)
+        if self._spool is not None:
+            self._spool.close()
+
+    def _tell(self, is_over: threading.Event) -> None:
+        while not is_over.wait(_FLUSH):
+            self._figures.flush(self._database)
+        self._figures.flush(self._database, at_once=True)
 
     def _end(self, lines: list[Line], holdings: list[Holding]) -> None:
         now = time.monotonic()
@@ -84,9 +98,6 @@ class Poller:
         for holding in holdings:
             holding.close(max(0.0, now + _END_PATIENCE - time.monotonic()))
         self._places.refusals.close()
-        self._figures.flush(self._database, at_once=True)
-        if self._spool is not None:
-            self._spool.close()
 
     def _means(self, queue: Queue, stop: threading.Event) -> tuple[Holding, Means]:
         notes = QueueNotes(queue.name, self._figures)

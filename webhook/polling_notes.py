@@ -53,6 +53,8 @@ class PollingFigures:
             self._meters.flush(database, at_once=at_once)
         except DatabaseAway as exc:
             _log.debug("the figures wait for the database: %s", exc)
+        except Exception:  # noqa: BLE001 - figures must not end what they tell of
+            _log.exception("the figures could not be written")
 
 
 class QueueNotes:
