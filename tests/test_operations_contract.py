@@ -424,7 +424,8 @@ def assert_an_outcome(answer: Response) -> None:
         found = operation.outcome(answer)
         assert found.verdict in {"done", "again", "give_up"}, name
         for text in (found.code, found.detail, found.request_id):
-            assert text is None or (len(text) <= 4096 and "\0" not in text and text.encode())
+            assert text is None or (len(text) <= 4096 and "\0" not in text)
+            assert text is None or text.encode().decode() == text, "half a character can't be kept"
         assert found.after_ms is None or 0 <= found.after_ms <= 86_400_000
         assert found.verdict != "done" or answer.status == 200 or found.code == "TaskExisted"
 

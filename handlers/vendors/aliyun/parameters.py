@@ -67,7 +67,7 @@ def _one_of_the_profiles(text: str) -> str:
 
 def _http(text: str) -> str:
     if not re.match(r"https?://[^\s/]+\S*\Z", text):
-        raise ValueError("is no address that begins with http:// or https://")
+        raise ValueError("is no address; expected one that begins with http:// or https://")
     return text
 
 
@@ -100,7 +100,9 @@ class Image(_Part):
         Annotated[str, AfterValidator(_http), Field(description="an address that begins with http:// or https://")]
         | None
     ) = None
-    display: Literal[0, 1, 2] | None = Field(None, description="0 (never), 1 (always) or 2 (instead of a stream)")
+    display: (
+        Annotated[int, Field(ge=0, le=2, description="0 (never), 1 (always) or 2 (instead of a stream)")] | None
+    ) = None
     x: Share | None = None
     y: Share | None = None
     width: Share | None = None
@@ -191,9 +193,11 @@ class _Mixed(_Task):
 class StartRecordTask(_Mixed):
     """StartRecordTask, version 2018-01-11."""
 
-    mix_mode: Literal[0, 1] | None = Field(None, description="0 (single streams) or 1 (mixed, the default)")
+    mix_mode: Annotated[int, Field(ge=0, le=1, description="0 (single streams) or 1 (mixed, the default)")] | None = (
+        None
+    )
     source_type: Source | None = None
-    stream_type: Literal[0, 1] | None = Field(None, description="0 (as sent) or 1 (sound alone)")
+    stream_type: Annotated[int, Field(ge=0, le=1, description="0 (as sent) or 1 (sound alone)")] | None = None
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:

@@ -7,7 +7,7 @@ a value is refused here, as is one that the API would refuse, and one that an up
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -21,6 +21,8 @@ _MOST_STREAMS = 17
 _MOST_STREAMS_OF_A_PUSH = 30
 _LONGEST_URL = 1024
 _IMAGES = ("jpg", "jpeg", "png")
+_RATES = (32_000, 44_100, 48_000)
+_RATES_SAID = "32000, 44100 or 48000"
 _INT32 = 2**31 - 1
 #: how far from a right angle the audience's axes may be
 _SKEW = 1e-6
@@ -28,16 +30,22 @@ _SKEW = 1e-6
 
 def _picture(text: str) -> str:
     if not re.match(r"https?://[^\s/]+\S*\Z", text):
-        raise ValueError("is no address that begins with http:// or https://")
+        raise ValueError("is no address of a picture; expected one that begins with http:// or https://")
     if (size := len(text.encode())) > _LONGEST_URL:
         raise ValueError(f"is {size} bytes long; expected an address of at most {_LONGEST_URL} bytes")
     try:
         _, dot, extension = urlsplit(text).path.rpartition("/")[2].rpartition(".")
     except ValueError:
-        raise ValueError("is no address that can be read") from None
+        raise ValueError("is no address that can be read; expected one such as https://host/picture.png") from None
     if dot and extension.lower() not in _IMAGES:
         raise ValueError(f'ends with ".{extension[:16]}"; expected a picture of JPG, JPEG or PNG')
     return text
+
+
+def _rate(number: int) -> int:
+    if number not in _RATES:
+        raise ValueError(f"is {number}; expected {_RATES_SAID}")
+    return number
 
 
 Id = Annotated[
@@ -57,6 +65,11 @@ Even = Annotated[int, Field(ge=2, le=1920, multiple_of=2, description="an even n
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description='a colour as "#RRGGBB"')]
 _Coordinate = Annotated[Number, Field(ge=-100, le=100)]
 Position = Annotated[list[_Coordinate], Field(min_length=3, max_length=3, description="three numbers from -100 to 100")]
+SampleRate = Annotated[
+    int,
+    AfterValidator(_rate),
+    Field(description=_RATES_SAID, json_schema_extra={"enum": [*_RATES]}),
+]
 Axis = Annotated[list[Number], Field(min_length=3, max_length=3, description="three numbers")]
 
 
@@ -72,7 +85,7 @@ class Stream(_Part):
     # Without an index a stream has no region, and in the custom layout each needs one.
     index: Index
     user_id: Id
-    stream_type: Literal[0, 1] | None = Field(None, description="0 (camera) or 1 (screen)")
+    stream_type: Annotated[int, Field(ge=0, le=1, description="0 (camera) or 1 (screen)")] | None = None
 
 
 def _unique(streams: list[Stream]) -> list[Stream]:
@@ -134,10 +147,10 @@ class Region(_Part):
     height_proportion: Proportion
     z_order: Annotated[int, Field(ge=0, le=100, description="a whole number from 0 to 100")] | None = None
     alpha: Proportion | None = None
-    render_mode: Literal[0, 1, 2, 3] | None = Field(None, description="0, 1, 2 or 3")
-    media_type: Literal[0, 1, 2] | None = Field(None, description="0 (both), 1 (sound) or 2 (picture)")
+    render_mode: Annotated[int, Field(ge=0, le=3, description="0, 1, 2 or 3")] | None = None
+    media_type: Annotated[int, Field(ge=0, le=2, description="0 (both), 1 (sound) or 2 (picture)")] | None = None
     alternate_image: Picture | None = None
-    alternate_image_fill_mode: Literal[0, 1] | None = Field(None, description="0 or 1")
+    alternate_image_fill_mode: Annotated[int, Field(ge=0, le=1, description="0 or 1")] | None = None
     source_crop: SourceCrop | None = Field(None, description="an object of the type SourceCrop")
     spatial_position: Position | None = None
 
@@ -167,13 +180,13 @@ class PushCustomLayout(_Part):
     regions: list[PushRegion] | None = Field(None, description="a list of the type Region")
 
 
-_CUSTOM = "2: only the custom layout can be updated"
+CustomMode = Annotated[int, Field(ge=2, le=2, description="2: only the custom layout can be updated")]
 
 
 class Layout(_Part):
     """How the streams become one picture (type Layout)."""
 
-    layout_mode: Literal[2] = Field(description=_CUSTOM)
+    layout_mode: CustomMode
     custom_layout: CustomLayout | None = Field(None, description="an object of the type CustomLayout")
 
 
@@ -182,7 +195,7 @@ class PushLayout(_Part):
 
     page: ClassVar[str] = _PUSH_TYPES
 
-    layout_mode: Literal[2] | None = Field(None, description=_CUSTOM)
+    layout_mode: CustomMode | None = None
     custom_layout: PushCustomLayout | None = Field(None, description="an object of the type CustomLayout")
 
 
@@ -198,12 +211,12 @@ class Encode(_Part):
     ) = None
     video_width: Even | None = None
     video_height: Even | None = None
-    audio_codec: Literal[0] | None = Field(None, description="0")
+    audio_codec: Annotated[int, Field(ge=0, le=0, description="0")] | None = None
     audio_bitrate: (
         Annotated[int, Field(ge=32, le=192, description="a whole number from 32 to 192, of kbit/s")] | None
     ) = None
-    audio_sample_rate: Literal[32_000, 44_100, 48_000] | None = Field(None, description="32000, 44100 or 48000")
-    audio_channels: Literal[1, 2] | None = Field(None, description="1 or 2")
+    audio_sample_rate: SampleRate | None = None
+    audio_channels: Annotated[int, Field(ge=1, le=2, description="1 or 2")] | None = None
 
 
 class Orientation(_Part):
