@@ -1,4 +1,4 @@
-"""A few operations as vendors and destinations have them, what may be named beside them, and changes to try rules on."""
+"""A few operations as vendors and destinations have them, and changes to try rules on."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from handlers.rules.nodes import Node, Scalar, read_nodes
 from handlers.rules.problems import Findings, Problem
 from handlers.rules.samples import read_samples
 from handlers.rules.steps import Step, check_step, read_step
-from handlers.rules.templates import Part, check, read_parameters
+from handlers.rules.templates import Part, check, holds_expression, read_parameters
 from handlers.settings.values import listed, meant, quoted, read_name
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class _RuleReader:
         vendor = self._vendor(steps)
         accounts = self._accounts(vendor)
         cases = {change: self._case(change, steps) for change in when}
+        if not when:
+            self._check_constants(steps)
         calls = [step.operation for step in steps]
         rule = Rule(
             name=name or "",
@@ -275,6 +277,13 @@ class _RuleReader:
             check_step(step, change, read, self._known, self._findings)
             parameters.append(read)
         return Case(condition=self._condition(change), parameters=tuple(parameters))
+
+    def _check_constants(self, steps: Sequence[Step]) -> None:
+        """Check what is the same for every change, where it isn't known which the rule waits for."""
+        for step in steps:
+            if not holds_expression(step.node):
+                template = read_parameters(step.node, "unknown", self._findings)
+                check_step(step, "unknown", template, self._known, self._findings)
 
     def _condition(self, change: str) -> Expression | None:
         node = self._told.get("if")

@@ -100,6 +100,14 @@ def has_expression(template: Template) -> bool:
     return isinstance(template, Filled)
 
 
+def holds_expression(node: Node) -> bool:
+    """Tell whether a `${` stands anywhere in it."""
+    if isinstance(node, Scalar):
+        return "${" in node.text
+    inner = node.items if isinstance(node, Sequence) else [one for _, one in node.items]
+    return any(holds_expression(one) for one in inner)
+
+
 def read_template(node: Node, change: str, findings: Findings) -> Template:
     """Read a value for one change; note every problem, and leave a broken one in its place."""
     if isinstance(node, Sequence):
