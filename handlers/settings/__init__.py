@@ -14,11 +14,13 @@ from handlers.settings.environment import Environment, read_environment
 from handlers.settings.kinds import ACCOUNTS
 from handlers.settings.tables import (
     Account,
+    CeleryDestination,
     Destination,
     HttpDestination,
     Match,
     MnsQueueDestination,
     MnsTopicDestination,
+    PythonDestination,
     Queue,
     S3Destination,
     SnsDestination,
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "CeleryDestination",
     "Destination",
     "HttpDestination",
     "Match",
     "MnsQueueDestination",
     "MnsTopicDestination",
     "Network",
+    "PythonDestination",
     "Queue",
     "S3Destination",
     "Secret",

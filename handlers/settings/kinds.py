@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from handlers.settings.tables import (
     Account,
     Called,
+    CeleryDestination,
     Destination,
     HttpDestination,
     MnsQueueDestination,
     MnsTopicDestination,
+    PythonDestination,
     Queue,
     S3Destination,
     SnsDestination,
@@ -35,6 +37,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         'write url_tokens = ["env:NAME"]',
         "callback_secrets": 'the callbacks\' signatures are checked with them; write callback_secrets = ["env:NAME"]',
         "endpoint": 'write endpoint = "https://host"',
+        "broker": 'write broker = "env:NAME"; it holds the broker\'s password',
     }
 )
 #: lists that must hold something once they are written
@@ -88,6 +91,8 @@ def _kind(model: type[Table], *required: str, without: frozenset[str] = frozense
 
 
 _NO_REGION = frozenset({"region"})
+#: what is not called with an access key
+_NO_CALL = _CALL_KEYS - {"name"}
 _STORAGE = _kind(Storage)
 
 ACCOUNTS = Section(
@@ -146,6 +151,8 @@ DESTINATIONS = Section(
             "mns-queue": _kind(MnsQueueDestination, *_MNS_CREDENTIALS, without=_NO_REGION),
             "mns-topic": _kind(MnsTopicDestination, *_MNS_CREDENTIALS, without=_NO_REGION),
             "s3": _kind(S3Destination, "region"),
+            "celery": _kind(CeleryDestination, without=_NO_CALL),
+            "python": _kind(PythonDestination, without=_NO_CALL),
         }
     ),
 )

@@ -185,7 +185,7 @@ class SqsQueue(Queue):
 class Destination(Called):
     """The user's own processing, where rules send changes to."""
 
-    kind: Literal["http", "sqs", "sns", "mns-queue", "mns-topic", "s3"]
+    kind: Literal["http", "sqs", "sns", "mns-queue", "mns-topic", "s3", "celery", "python"]
     #: milliseconds for one attempt, whole
     timeout: Duration = 15_000
     #: milliseconds from one attempt to the next; after the last the action is dead
@@ -239,6 +239,23 @@ class S3Destination(Destination):
     bucket: Bucket
     #: what object keys begin with
     prefix: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+class CeleryDestination(Destination):
+    """A queue of the user's own Celery workers."""
+
+    #: the broker's address, which holds its password
+    broker: Hidden
+    queue: Text = "celery"
+    #: the task's name, unless a rule gives one
+    task: Text | None = None
+
+
+class PythonDestination(Destination):
+    """A function of the user's own package."""
+
+    #: its name among the entry points of the group `reelhook.calls`
+    entry_point: Text
 
 
 class Match(BaseModel):
