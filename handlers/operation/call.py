@@ -20,13 +20,16 @@ class Request:
     """One HTTP request, signed and ready to be sent."""
 
     method: str
-    url: str
+    #: may hold a secret of the receiver's
+    url: str = field(repr=False)
     #: names as they are sent; those of `hidden` hold what must not be shown
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     hidden: frozenset[str] = frozenset({"Authorization"})
     #: what may be shown in the body's place; None: the body holds no secret
     shown_body: bytes | None = None
+    #: what may be shown in the address's place; None: the address holds no secret
+    shown_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,8 @@ def dry_run(operation: Operation, parameters: Mapping[str, Any], account: Accoun
 
 def show(request: Request) -> str:
     """Return a request as text: its first line, its headers, its body, with what is secret hidden."""
-    lines = [f"{request.method} {request.url}", *(f"{name}: {text}" for name, text in shown_headers(request).items())]
+    url = request.url if request.shown_url is None else request.shown_url
+    lines = [f"{request.method} {url}", *(f"{name}: {text}" for name, text in shown_headers(request).items())]
     body = (request.body if request.shown_body is None else request.shown_body).decode(errors="replace")
     return "\n".join([*lines, "", body] if body else lines)
 
