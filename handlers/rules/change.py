@@ -113,8 +113,6 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     }
 )
 
-_TASK_TYPES: Final = {"record": "record", "segment": "segment", "push": "push"}
-
 
 def views_of(change: str) -> tuple[str, ...]:
     """Name the views that a change has: all have event and task, some the recording or the segment as well."""
@@ -160,13 +158,14 @@ class Change:
     def task_key(self) -> TaskKey | None:
         """The vendor's own name of the task, if the change is about one."""
         told = self.task or self.event
-        type_ = _TASK_TYPES.get(told.get("type") or "")
-        if type_ is None:
+        kind = told.get("type")
+        if kind not in ("record", "segment", "push"):
             return None
-        names = {name: told.get(name) or "" for name in ("app_id", "room_id", "task_id")}
-        return TaskKey(vendor=self.vendor, type=type_, **names)  # type: ignore[arg-type] # one of the three words
+        names = {name: str(told.get(name) or "") for name in ("app_id", "room_id", "task_id")}
+        return TaskKey(vendor=self.vendor, type=kind, **names)
 
     @property
     def business_id(self) -> str | None:
         """The vendor's business id, of the event where it says one, else of the task."""
-        return self.event.get("business_id") or (self.task or {}).get("business_id")
+        told = self.event.get("business_id") or (self.task or {}).get("business_id")
+        return str(told) if told else None

@@ -28,6 +28,11 @@ class Problem:
         return f"{file}:{self.line}:{self.column}: {said}"
 
 
+def _one_line(text: str) -> str:
+    """Return the text with everything escaped that would break its line, or steer a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class Findings:
     """The problems as they are found, so that all are told at once."""
 
@@ -36,7 +41,7 @@ class Findings:
 
     def error(self, place: Place, text: str) -> None:
         """Note what stops the rules."""
-        self._found[Problem(line=place.line, column=place.column, text=text)] = None
+        self._found[Problem(line=place.line, column=place.column, text=_one_line(text))] = None
 
     def has_error(self, place: Place) -> bool:
         """Tell whether something is known to be wrong at this very place."""
@@ -44,7 +49,7 @@ class Findings:
 
     def warn(self, place: Place, text: str) -> None:
         """Note what the writer of the rules may not expect."""
-        self._found[Problem(line=place.line, column=place.column, text=text, level="warning")] = None
+        self._found[Problem(line=place.line, column=place.column, text=_one_line(text), level="warning")] = None
 
     @property
     def errors(self) -> Sequence[Problem]:
