@@ -136,16 +136,21 @@ def mixed(name: str) -> list[Row]:
                 "UnsubSpecCameraUsers",
             )
         ],
-        (name, "UserPanes", ([[{}], [{}, {}, {}, {}]], [[], [{}] * 17, {}, "a"]), "a list of 1 to 16 panes"),
+        (
+            name,
+            "UserPanes",
+            ([[{"PaneId": 0}] * 4], [[], [{"PaneId": 0}] * 17, {}, "a", [{}], [{"UserId": None}]]),
+            "a list of 1 to 16 panes|gap",
+        ),
         (name, f"{PANE}.PaneId", ([0, 15], [-1, 16, "0"]), "from 0 to 15"),
         (name, f"{PANE}.UserId", (["a"], ["", 7]), "text that is not empty"),
         (name, f"{PANE}.SourceType", ALI_SOURCE, '"camera" or "shareScreen"'),
-        (name, f"{PANE}.Images", ([[{}] * 16], [[], [{}] * 17]), "a list of 1 to 16 pictures"),
+        (name, f"{PANE}.Images", ([[{"X": 0}] * 16], [[], [{"X": 0}] * 17, [{}]]), "a list of 1 to 16 pictures|gap"),
         (name, f"{PANE}.Images[0].Url", (["http://x/a", "https://x/a.jpg"], ["ftp://x/a", "x", 7]), "expected|address"),
         (name, f"{PANE}.Images[0].Display", ([0, 1, 2], [3, "1"]), "0 (never), 1 (always) or 2"),
         *[(name, f"{PANE}.Images[0].{key}", SHARE, "from 0 to 1") for key in ("X", "Y", "Width", "Height")],
         (name, f"{PANE}.Images[0].ZOrder", ORDER, "from 0 up"),
-        (name, f"{PANE}.Texts", ([[{}] * 16], [[], [{}] * 17]), "a list of 1 to 16 texts"),
+        (name, f"{PANE}.Texts", ([[{"X": 0}] * 16], [[], [{"X": 0}] * 17, [{}]]), "a list of 1 to 16 texts|gap"),
         (name, f"{PANE}.Texts[0].Text", (["", "a"], [7]), "text"),
         *[(name, f"{PANE}.Texts[0].{key}", SHARE, "from 0 to 1") for key in ("X", "Y")],
         (name, f"{PANE}.Texts[0].FontType", ([0, 5], [-1, 6]), "from 0 to 5"),
@@ -232,7 +237,7 @@ def examples(*, good: bool) -> list[Any]:
 
 def base(name: str) -> dict[str, Any]:
     """Return the golden parameters, but of streams and regions only the first, which a row changes by itself."""
-    parameters = copy.deepcopy(golden(name)["parameters"])
+    parameters: dict[str, Any] = copy.deepcopy(golden(name)["parameters"])
     if name in {RECORD, PUSH}:
         del parameters["TargetStreams"]["StreamList"][1:]
         del parameters["Layout"]["CustomLayout"]["Regions"][1:]
@@ -308,7 +313,7 @@ TOGETHER: list[tuple[str, dict[str, Any], str | None]] = [
     (START, {**ALI, "MixMode": 0, "StreamType": 1, "SourceType": "camera"}, None),
     (START, {**ALI, "MixMode": 0, "MediaEncode": 20}, "MediaEncode without an effect in MixMode 0"),
     (START, {**ALI, "MixMode": 0, "SubSpecUsers": ["a"]}, "SubSpecUsers without an effect in MixMode 0"),
-    (START, {**ALI, "MixMode": 0, "UserPanes": [{}]}, "UserPanes without an effect in MixMode 0"),
+    (START, {**ALI, "MixMode": 0, "UserPanes": [{"PaneId": 0}]}, "UserPanes without an effect in MixMode 0"),
     (START, {**ALI, "MixMode": 1, "StreamType": 0}, "StreamType without an effect in MixMode 1"),
     (START, {**ALI, "SourceType": "camera"}, "SourceType without an effect in MixMode 1"),
 ]

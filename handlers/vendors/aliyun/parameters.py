@@ -93,7 +93,17 @@ class _Part(Parameters):
     page: ClassVar[str] = _PAGE
 
 
-class Image(_Part):
+class _Item(_Part):
+    """One of a list: an empty one would not be sent, and leave a gap in the list."""
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("is empty; expected something in it, or the list would have a gap")
+        return self
+
+
+class Image(_Item):
     """A picture in a pane."""
 
     url: (
@@ -110,7 +120,7 @@ class Image(_Part):
     z_order: Order | None = None
 
 
-class PaneText(_Part):
+class PaneText(_Item):
     """A text in a pane."""
 
     text: str | None = Field(None, description="text")
@@ -125,7 +135,7 @@ class PaneText(_Part):
     z_order: Order | None = None
 
 
-class UserPane(_Part):
+class UserPane(_Item):
     """Who is shown in which pane of the layout."""
 
     pane_id: Annotated[int, Field(ge=0, le=15, description="a whole number from 0 to 15")] | None = None
