@@ -84,7 +84,7 @@ def work() -> None:
     settings = _begin_alone()
     database = Database(settings.database_url)
     try:
-        _wait_for_tables(database, settings, stop)
+        _wait_for_tables(database, settings, stop, "worker")
         Worker(database, settings, VENDORS).run(stop)
     finally:
         database.close()
@@ -103,7 +103,7 @@ def poll() -> None:
     lines = sum(queue.threads for queue in settings.queues.values())
     database = Database(settings.database_url, pool_size=lines + 4)
     try:
-        _wait_for_tables(database, settings, stop)
+        _wait_for_tables(database, settings, stop, "poller")
         Poller(database, settings, VENDORS).run(stop)
     finally:
         database.close()
@@ -147,12 +147,12 @@ def _bring_up_to_date(database: Database, settings: Settings) -> None:
         migrate.require(database)
 
 
-def _wait_for_tables(database: Database, settings: Settings, stop: threading.Event) -> None:
+def _wait_for_tables(database: Database, settings: Settings, stop: threading.Event, who: str) -> None:
     while not stop.is_set():
         try:
             _bring_up_to_date(database, settings)
         except DatabaseAway as exc:
-            log.warning("the database is away, this process waits for it: %s", exc)
+            log.warning("the database is away, the %s waits: %s", who, exc)
             stop.wait(_REST_WHILE_AWAY)
         else:
             return
