@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from handlers.destinations import DestinationOperation, Handover
 from handlers.operation import Operation, Outcome, Parameters, Request, Response
 from handlers.rules import Change, Known, Rules
 from handlers.rules.rule_file import read_rules
@@ -13,8 +14,9 @@ from handlers.rules.rule_file import read_rules
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from handlers.destinations import Means
     from handlers.events import TaskKey
-    from handlers.settings import Account
+    from handlers.settings import Account, Destination
 
 
 class _OfTask(Parameters):
@@ -65,11 +67,6 @@ class Post(Parameters):
     topic: str | None = None
 
 
-class Call(Parameters):
-    name: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-
-
 def _own(task: TaskKey, business_id: str | None) -> Mapping[str, str]:
     told = {"AppId": task.app_id, "BusinessId": business_id, "RoomId": task.room_id, "TaskId": task.task_id}
     return {name: value for name, value in told.items() if value}
@@ -106,7 +103,14 @@ def operation(name: str, parameters: type[Parameters], **told: Any) -> Operation
     return Operation(name=name, parameters=parameters, **usual | told)
 
 
-OPERATIONS: Mapping[str, Operation] = {
+def _handing_over(name: str, kind: Any, **told: Any) -> DestinationOperation:
+    def perform(handover: Handover, destination: Destination, means: Means) -> Outcome:  # noqa: ARG001 - as they have it
+        return Outcome(verdict="done")
+
+    return DestinationOperation(name=name, kind=kind, parameters=Post, perform=perform, **told)
+
+
+OPERATIONS: Mapping[str, Operation | DestinationOperation] = {
     "volcengine.update_segment": operation(
         "update_segment",
         UpdateSegment,
@@ -124,11 +128,11 @@ OPERATIONS: Mapping[str, Operation] = {
         derived="TaskId",
         feeds=frozenset({"task.started", "recording.created", "recording.available"}),
     ),
-    "http.post": operation("post", Post),
-    "sqs.send": operation("send", Post),
-    "python.call": operation("call", Call),
-    "b.one": operation("one", Post, feeds=frozenset({"recording.available"})),
-    "b.two": operation("two", Post, feeds=frozenset({"push.started"})),
+    "http.post": _handing_over("post", "http"),
+    "http.forward": _handing_over("forward", "http", takes_batches=False),
+    "sqs.send": _handing_over("send", "sqs"),
+    "b.one": _handing_over("one", "http", feeds=frozenset({"recording.available"})),
+    "b.two": _handing_over("two", "http", feeds=frozenset({"push.started"})),
 }
 
 KNOWN = Known(

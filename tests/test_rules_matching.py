@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rule_operations import AT, KNOWN, RECORDING, TASK, change, rules_of
+from rule_operations import AT, RECORDING, TASK, change, rules_of
 
+from handlers.destinations import OPERATIONS
 from handlers.events import KINDS
 from handlers.rules import Batch, Change, Limit, Limits, Retry
 from handlers.rules.known import known_of, vendor_operations
@@ -245,8 +246,8 @@ def test_the_version_tells_one_file_from_another() -> None:
 
 def test_the_vendors_own_operations_are_known_with_what_is_configured(tmp_path: Path) -> None:
     settings = load({"REELHOOK_DATA": str(tmp_path)}, vendors=tuple(VENDORS), create=False)
-    known = known_of(settings, {"http.post": KNOWN.operations["http.post"]})
-    assert set(known.operations) == {*vendor_operations(), "http.post"}
+    known = known_of(settings)
+    assert set(known.operations) == {*vendor_operations(), *OPERATIONS}
     assert known.accounts is not None
     assert ("volcengine", "default") in known.accounts
     assert known.destinations == {}
@@ -263,6 +264,6 @@ def test_a_task_that_aliyun_starts_gets_a_name_that_it_takes(tmp_path: Path) -> 
         "  do:\n  - aliyun.start_record_task:\n"
         "      TemplateId: 'tmpl-1'\n      SourceType: 0\n      MediaEncode: 30\n"
     )
-    known = known_of(settings, {})
+    known = known_of(settings)
     wrong = [one.text for one in read_rules(text, known).errors]
     assert not [one for one in wrong if one.startswith("TaskId")]

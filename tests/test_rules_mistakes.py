@@ -136,8 +136,8 @@ def test_a_rule_that_feeds_itself_is_taken_with_a_brake(brake: str) -> None:
 
 def test_one_brake_in_a_circle_of_rules_is_enough() -> None:
     circle = (
-        "rules:\n- {name: a, when: recording.available, do: {b.two: {to: x}}%s}\n"
-        "- {name: b, when: push.started, do: {b.one: {to: x}}}\n"
+        "rules:\n- {name: a, when: recording.available, do: {b.two: {to: captioning}}%s}\n"
+        "- {name: b, when: push.started, do: {b.one: {to: captioning}}}\n"
     )
     assert "a -> b -> a" in problems_of(circle % "")[0]
     assert problems_of(circle % ", once_per: room") == []
@@ -146,8 +146,8 @@ def test_one_brake_in_a_circle_of_rules_is_enough() -> None:
 
 def test_rules_of_other_accounts_do_not_feed_each_other() -> None:
     circle = (
-        "rules:\n- {name: a, when: recording.available, accounts: [lessons], do: {b.two: {to: x}}}\n"
-        "- {name: b, when: push.started, accounts: [classroom], do: {b.one: {to: x}}}\n"
+        "rules:\n- {name: a, when: recording.available, accounts: [lessons], do: {b.two: {to: captioning}}}\n"
+        "- {name: b, when: push.started, accounts: [classroom], do: {b.one: {to: captioning}}}\n"
     )
     assert problems_of(circle) == []
 

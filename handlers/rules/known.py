@@ -5,12 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from handlers.destinations import OPERATIONS
 from handlers.rules.model import Known
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from handlers.rules.model import OperationLike
     from handlers.settings import Settings
 
@@ -24,10 +23,15 @@ def vendor_operations() -> dict[str, OperationLike]:
     }
 
 
-def known_of(settings: Settings, destinations: Mapping[str, OperationLike]) -> Known:
-    """Return what the rules of this configuration may name; `destinations` are the operations that are no vendor's."""
+def every_operation() -> dict[str, OperationLike]:
+    """Return all that a rule can do, vendors' calls first."""
+    return vendor_operations() | dict(OPERATIONS)
+
+
+def known_of(settings: Settings) -> Known:
+    """Return what the rules of this configuration may name."""
     return Known(
-        operations=MappingProxyType(vendor_operations() | dict(destinations)),
+        operations=MappingProxyType(every_operation()),
         vendors=tuple(VENDORS),
         accounts=tuple(settings.accounts),
         destinations={name: destination.kind for name, destination in settings.destinations.items()},

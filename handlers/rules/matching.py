@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from handlers.errors import WrongRequest
 from handlers.operation import complete
 from handlers.rules.expressions import NoValue, Scope
+from handlers.rules.model import derived_name
 from handlers.rules.templates import evaluate
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ class _Matching:
         if task is not None and operation.task_type not in {None, task.type} and task.task_id in taken.values():
             text = f"{name} is for {operation.task_type} tasks, and this is a {task.type} task"
             raise ValueError(f'{text}; let the rule ask for task.type == "{operation.task_type}"')
-        if operation.derived is not None and operation.derived not in told:
-            taken[operation.derived] = _derived(rule, step, self._change)
+        if (derived := derived_name(operation)) is not None and derived not in told:
+            taken[derived] = _derived(rule, step, self._change)
         return complete(operation.parameters, taken | told)
 
     def _value(self, key: str, template: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -22,19 +22,10 @@ SCOPES: Final[tuple[Scope, ...]] = ("subject", "task", "room", "account")
 MODES: Final[tuple[Mode, ...]] = ("live", "shadow")
 #: milliseconds: how old an event may be for a vendor's call where the rule does not say
 VENDOR_MAX_AGE: Final = 600_000
-#: the kind of destination that an operation needs in its `to`
-DESTINATION_KINDS: Final = {
-    "http.post": "http",
-    "http.forward": "http",
-    "sqs.send": "sqs",
-    "sns.publish": "sns",
-    "mns.send": "mns-queue",
-    "mns.publish": "mns-topic",
-}
 
 
 class OperationLike(Protocol):
-    """What rules need of an operation; handlers.operation.Operation is one."""
+    """What rules need of an operation: a vendor's (handlers.operation) is one, a destination's another."""
 
     @property
     def parameters(self) -> type[Parameters]:
@@ -53,20 +44,32 @@ class OperationLike(Protocol):
         """Of the task that a call is about."""
 
     @property
-    def derived(self) -> str | None:
-        """The parameter that names a new task, made from rule and change so that a repeat makes no second."""
-
-    @property
-    def unique(self) -> str | None:
-        """The parameter of which two tasks may not have the same value."""
-
-    @property
     def feeds(self) -> frozenset[str]:
         """The changes that a call can bring about."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What its user may not expect."""
+
+
+def derived_name(operation: OperationLike) -> str | None:
+    """Return the parameter that names a new task, made from rule and change; destinations have none."""
+    return getattr(operation, "derived", None)
+
+
+def unique_name(operation: OperationLike) -> str | None:
+    """Return the parameter of which two tasks may not have the same value; destinations have none."""
+    return getattr(operation, "unique", None)
+
+
+def destination_kind(operation: OperationLike) -> str | None:
+    """Return the kind of destination that its `to` names; a vendor's call has none."""
+    return getattr(operation, "kind", None)
+
+
+def takes_batches(operation: OperationLike) -> bool:
+    """Tell whether it takes several changes at a time; a vendor's call does not."""
+    return bool(getattr(operation, "takes_batches", False))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from handlers.events import TaskKey
 from handlers.operation import find_problems
+from handlers.rules.model import derived_name, unique_name
 from handlers.rules.nodes import Mapping, Node, Sequence
 from handlers.rules.templates import Filled, has_expression
 from handlers.settings.values import listed, meant, quoted
@@ -70,8 +71,8 @@ def _own_sample(operation: OperationLike) -> Map[str, str]:
 
 def _check_values(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
     own: dict[str, Any] = {name: value for name, value in _own_sample(operation).items() if name not in template}
-    if operation.derived is not None and operation.derived not in template:
-        own[operation.derived] = _LATER
+    if (derived := derived_name(operation)) is not None and derived not in template:
+        own[derived] = _LATER
     values = own | {name: _with_later(one) for name, one in template.items()}
     is_constant = not any(has_expression(one) for one in template.values())
     for problem in find_problems(operation.parameters, values):
@@ -83,7 +84,7 @@ def _check_values(node: Mapping, template: Map[str, Template], operation: Operat
 
 def _check_unique(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
     """Note a constant that every task would get, though no two may have it."""
-    name = operation.unique
+    name = unique_name(operation)
     value = node.get(name) if name is not None else None
     task_ids = [one for one, sample in _own_sample(operation).items() if sample == _SAMPLE_TASK["task_id"]]
     is_one_task = any(one in template and not has_expression(template[one]) for one in task_ids)

@@ -21,6 +21,7 @@ from handlers.rules.model import (
     OncePer,
     Retry,
     Rule,
+    takes_batches,
 )
 from handlers.rules.nodes import Node, Scalar, read_nodes
 from handlers.rules.problems import Findings, Problem
@@ -245,11 +246,12 @@ class _RuleReader:
     def _batch(self, steps: Sequence[Step]) -> Batch | None:
         if (node := self._told.get("batch")) is None:
             return None
-        calls = [step.operation for step in steps if self._known.vendor_of(step.operation) is not None]
-        if calls:
-            self._findings.error(
-                node.place, f"batch is for destinations; {calls[0]} is a vendor's call, made one by one"
-            )
+        for name in (step.operation for step in steps):
+            if self._known.vendor_of(name) is not None:
+                what = f"batch is for destinations; {name} is a vendor's call, made one by one"
+                self._findings.error(node.place, what)
+            elif not takes_batches(self._known.operations[name]):
+                self._findings.error(node.place, f"{name} takes no batch: it hands over each delivery by itself")
         told = notation.members(node, BATCH_KEYS, self._findings, what="batch", required=BATCH_KEYS)
         most = notation.whole(told["max"], self._findings, what="batch.max") if "max" in told else None
         within = notation.duration(told["within"], self._findings, what="batch.within") if "within" in told else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handlers.rules import notation
-from handlers.rules.model import DESTINATION_KINDS
+from handlers.rules.model import destination_kind
 from handlers.rules.nodes import Mapping, Node, Place, Scalar
 from handlers.rules.parameters import check_parameters, own_names
 from handlers.settings.values import listed, meant, quoted
@@ -70,7 +70,7 @@ def check_step(step: Step, change: str, template: Map[str, Template], known: Kno
 
 def _check_destination(step: Step, template: Map[str, Template], known: Known, findings: Findings) -> None:
     to, told = template.get(TO), step.node.get(TO)
-    wanted = DESTINATION_KINDS.get(step.operation)
+    wanted = destination_kind(known.operations[step.operation])
     if known.destinations is None or told is None or wanted is None or not isinstance(to, str):
         return
     fitting = sorted(name for name, kind in known.destinations.items() if kind == wanted)

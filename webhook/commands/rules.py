@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from handlers.rules import Known, Problem
     from handlers.rules.rule_file import RuleFile
-    from handlers.settings import Settings
 
 
 @click.group()
@@ -31,6 +30,7 @@ def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
     FILE is by default the one that would be used: REELHOOK_RULES, else ./rules.yaml. It ends with 1 where anything
     is wrong or a test fails; warnings alone are no failure.
     """
+    from handlers.rules.known import known_of
     from webhook.commands.at_hand import load_settings
 
     settings = load_settings()
@@ -38,29 +38,12 @@ def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
     if not path.exists():
         click.echo(_json(path, None, ()) if as_json else f"there is no {path}: no rules")
         return
-    known = known_here(settings)
+    known = known_of(settings)
     read = _read(path, known)
     found = (*read.errors, *_failed(read, known), *read.warnings)
     click.echo(_json(path, read, found) if as_json else "\n".join(_lines(path, read, found)))
     if any(one.level == "error" for one in found):
         context.exit(1)
-
-
-def known_here(settings: Settings) -> Known:
-    """Return what rules may name on this machine."""
-    from handlers.rules.known import known_of
-
-    return known_of(settings, _destination_operations())
-
-
-def _destination_operations() -> Mapping[str, Any]:
-    """Return the operations that are no vendor's, where there are any."""
-    import importlib
-    import importlib.util
-
-    if importlib.util.find_spec("handlers.destinations") is None:
-        return {}
-    return dict(getattr(importlib.import_module("handlers.destinations"), "OPERATIONS", {}))
 
 
 def _read(path: Path, known: Known) -> RuleFile:
