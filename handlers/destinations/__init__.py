@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from handlers.destinations import http
+from handlers.destinations import aws, celery, http, mns, python
 from handlers.destinations.handover import DestinationOperation, Handover
 from handlers.destinations.means import Means
 from handlers.destinations.outcomes import unanswered
@@ -38,6 +38,12 @@ OPERATIONS: Mapping[str, DestinationOperation] = MappingProxyType(
     {
         "http.post": http.POST,
         "http.forward": http.FORWARD,
+        "sqs.send": aws.SEND,
+        "sns.publish": aws.PUBLISH,
+        "mns.send": mns.SEND,
+        "mns.publish": mns.PUBLISH,
+        "celery.send": celery.SEND,
+        "python.call": python.CALL,
     }
 )
 
