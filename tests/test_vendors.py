@@ -44,6 +44,7 @@ AGREED_FILES = {
     "api.py",
     "errors.py",
     "parameters.py",  # what a call of the vendor's API may carry
+    "layouts.py",  # the streams, layouts and encodings in Volcengine's calls
     "signing.py",  # how such a call is signed
     "mns.py",
     "topic.py",  # Alibaba's pushes of an MNS topic

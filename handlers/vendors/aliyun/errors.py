@@ -61,14 +61,11 @@ CODES: Mapping[str, Meaning] = {
     "Forbidden": _no("the access key lacks a permission"),
     "Forbidden.RAM": _no("the access key lacks a permission"),
     "ServiceUnavailable": _again("the service is away for the moment"),
-    "LastTokenProcessing": _again("the same call is being worked on"),
 }
 
 #: a code that isn't listed goes by what it begins with
 FAMILIES: Mapping[str, Meaning] = {
     "Throttling": _TOO_FAST,
-    "QpsLimitExceeded": _TOO_FAST,
-    "FlowControl": _TOO_FAST,
     "ServiceUnavailable": _again("the service is away for the moment"),
     "InternalError": _again("a failure inside the service"),
     "Missing": _no("a parameter is missing"),
