@@ -14,6 +14,7 @@ ReelhookError
 ├── NotReleasable            a refusal that can't be released, and why
 ├── DatabaseAway             the database did not answer in time; another try may succeed
 ├── StoreUnavailable         neither database nor spool could be written: 503
+├── ActionLost               an action is in other hands by now: the call must not be made
 ├── QueueAway                a queue gave no answer, or refuses us: another try may succeed
 └── WrongRequest             a question that can't be answered as put, with every wrong field
 """
@@ -110,6 +111,10 @@ class DatabaseAway(ReelhookError):
 
 class StoreUnavailable(ReelhookError):
     """Neither the database nor the spool could be written."""
+
+
+class ActionLost(ReelhookError):
+    """The action is in other hands by now."""
 
 
 class QueueAway(ReelhookError):

@@ -51,7 +51,7 @@ def destination_schedule(delays_ms: tuple[int, ...]) -> Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """What follows a try that was not the end of it: another at `at`, milliseconds UTC, or none and the reason."""
+    """What follows a try that was not the end of it: another at `at`, milliseconds UTC, or none; and why."""
 
     at: int | None
     reason: str = ""
@@ -85,7 +85,7 @@ def after(  # noqa: PLR0913 - each is one thing that the answer depends on
     if schedule.within_ms is not None and at > first_at + schedule.within_ms:
         seconds = f"{schedule.within_ms / 1000:g}"
         return Next(at=None, reason=f"{_said(outcome) or 'it failed'}; the {seconds} s for further tries are over")
-    return Next(at=at)
+    return Next(at=at, reason=_said(outcome))
 
 
 def _said(outcome: Outcome) -> str:

@@ -46,11 +46,12 @@ def fetch(
             yield dict(zip(columns, row, strict=True))
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert the rows, which all have the same names."""
+def insert(connection: Connection, table: Table, rows: Sequence[Row], *, ignore_known: bool = False) -> None:
+    """Insert the rows, which all have the same names; leave out, if asked to, those that one of their keys has."""
     if rows:
         names = tuple(rows[0])
-        _execute(connection, _insertion(table, names, _is_sqlite(connection)), names, rows)
+        statement = _insertion(table, names, _is_sqlite(connection))
+        _execute(connection, f"{statement} ON CONFLICT DO NOTHING" if ignore_known else statement, names, rows)
 
 
 def update(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row], *, key: str = "id") -> None:

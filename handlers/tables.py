@@ -358,7 +358,7 @@ actions = Table(
     #: of which one is under way at a time, and its place in it; null: no order
     Column("lane", Words),
     Column("turn", Words, nullable=False),
-    #: what is chosen from together: a JSON list of destination, quota, api, operation, vendor, account and rule
+    #: what is chosen from together: a JSON list of destination, quota, api, interval, operation, vendor, account, rule
     Column("channel", Words, nullable=False),
     #: whose limit counts, and the microseconds between two calls; null: none does
     Column("quota", Words),

@@ -1,0 +1,285 @@
+"""The loop that has calls made: it claims what its threads have room for, and sees each through to its settlement.
+
+1. Claim due actions, for no counterpart more than its share of the threads: one that is dead delays no other.
+2. A thread prepares each call, writes down that it begins, waits for its slot, makes it; no transaction is open then.
+3. It settles the outcome; what waited for that comes forward, and the loop looks again at once.
+4. Meanwhile leases are renewed, and what lost workers had in hand is taken up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from handlers.actions import figures
+from handlers.actions.claiming import LEASE_MS, claim, give_back, renew
+from handlers.actions.db_time import db_time
+from handlers.actions.losses import take_up_lost
+from handlers.actions.quotas import limiter_of
+from handlers.actions.senders import Senders
+from handlers.actions.settling import Begin, Settle, begin, settle
+from handlers.actions.slots import SlotClock
+from handlers.errors import ActionLost, DatabaseAway, SettingsError, WrongRequest
+from handlers.ids import new_id
+from handlers.keeping.group_commit import GroupCommit
+from handlers.meters import Meters
+from handlers.operation import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from handlers.actions.planned import Claimed
+    from handlers.actions.quotas import Limiter
+    from handlers.database import Database
+
+_log = logging.getLogger(__name__)
+
+#: calls in hand: of one process, of one API with a limit, of one destination
+_THREADS: Final = 128
+_ROOM_WITH_LIMIT: Final = 48
+_ROOM: Final = 8
+#: seconds between two looks: with calls in hand, and without
+_REST_AT_WORK: Final = 0.02
+_REST: Final = 0.1
+_REST_WHILE_AWAY: Final = 0.5
+_RENEW_EVERY: Final = LEASE_MS / 3000
+_TAKE_UP_EVERY: Final = 1.0
+#: seconds that a thread tries to settle a call while the database is away
+_SETTLE_PATIENCE: Final = 600.0
+#: milliseconds of rest after "too fast", where the other side names no time
+_REST_MS: Final = 1_000
+#: most calls that one transaction writes down; on SQLite others wait meanwhile
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performed:
+    """What became of a call, and the answer as text."""
+
+    outcome: Outcome
+    answer: str | None = None
+
+
+class Perform(Protocol):
+    """What makes a call: it prepares all, calls `start`, sends at once, and reads the answer.
+
+    `start` takes the request as it may be shown. It returns when the call may be made, and raises ActionLost where it
+    must not be.
+    """
+
+    def __call__(self, claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        """Make the call. What it raises before `start` was called is no attempt; ActionLost is passed on."""
+
+
+class Dispatcher:
+    """What one worker process does with actions."""
+
+    def __init__(
+        self,
+        database: Database,
+        perform: Perform,
+        *,
+        threads: int = _THREADS,
+        patience: float = 10.0,
+        clock: Callable[[Connection], int] = db_time,
+    ) -> None:
+        """Take what makes the calls, and how many seconds those under way are waited for at the end."""
+        self._database = database
+        self._perform = perform
+        self._threads = threads
+        self._patience = patience
+        self.holder = new_id("wrk")
+        self.meters = Meters()
+        self._slots = SlotClock(database, clock=clock)
+        self._senders = Senders()
+        self._begins: GroupCommit[Begin, bool] = GroupCommit(self._begin, most=_AT_ONCE)
+        self._settles: GroupCommit[Settle, str | None] = GroupCommit(self._settle, most=_AT_ONCE)
+        self._lock = threading.Lock()
+        self._held: dict[str, Claimed] = {}
+        self._counts: Counter[Limiter] = Counter()
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._renewed_at = self._taken_up_at = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Have calls made until `stop` is set; then finish those in hand, and give back what has not begun."""
+        noted: str | None = None
+        while not stop.is_set():
+            try:
+                self._wake.clear()
+                taken = self._round()
+                noted = None
+            except DatabaseAway as exc:
+                if str(exc) != noted:
+                    _log.warning("the database is away, actions wait: %s", exc)
+                noted = str(exc)
+                stop.wait(_REST_WHILE_AWAY)
+            except Exception:  # noqa: BLE001 - the loop outlives every bug; each is logged
+                _log.exception("the dispatcher met an error; it goes on")
+                stop.wait(_REST_WHILE_AWAY)
+            else:
+                if not taken:
+                    self._wake.wait(_REST_AT_WORK if self._held else _REST)
+        self._finish()
+
+    def _round(self) -> int:
+        """Claim what there is room for; return how many actions were."""
+        self._look_after()
+        taken = claim(
+            self._database,
+            self.holder,
+            self._threads - len(self._held),
+            room=self._room,
+            lead_us=self._slots.lead_us,
+            clock=self._slots.now,
+        )
+        for one in taken:
+            with self._lock:
+                self._held[one.id] = one
+                self._counts[limiter_of(one)] += 1
+            self._senders.submit(partial(self._see_through, one))
+        return len(taken)
+
+    def _room(self, limiter: Limiter) -> int:
+        """Return how many more calls a counterpart may have: never more than half of what is free."""
+        most = _ROOM_WITH_LIMIT if limiter.api else _ROOM
+        free = self._threads - len(self._held)
+        return max(min(most - self._counts[limiter], (free + 1) // 2), 0)
+
+    def _look_after(self) -> None:
+        """Renew the leases of what is in hand, take up what others lost, and add up the figures."""
+        now = time.monotonic()
+        if now - self._renewed_at > _RENEW_EVERY:
+            renew(self._database, self._in_hand(), clock=self._slots.now)
+            self._renewed_at = now
+        if now - self._taken_up_at > _TAKE_UP_EVERY:
+            if lost := take_up_lost(self._database, clock=self._slots.now):
+                _log.warning("%d actions of lost workers are taken up", lost)
+            self._taken_up_at = now
+            with self._lock:
+                self.meters.flush(self._database)
+
+    def _see_through(self, claimed: Claimed) -> None:
+        """Make one call and settle it; whatever happens, it is not in hand afterwards."""
+        try:
+            if self._is_stopping:
+                give_back(self._database, [claimed])
+            else:
+                self._make(claimed)
+        except ActionLost:
+            _log.warning("an action was taken over before its call was made", extra={"action": claimed.id})
+        except DatabaseAway as exc:
+            _log.warning("an action is left to its lease: %s", exc, extra={"action": claimed.id})
+        except Exception:  # noqa: BLE001 - a bug costs one action its lease
+            _log.exception("an action could not be seen through", extra={"action": claimed.id})
+        finally:
+            with self._lock:
+                self._held.pop(claimed.id, None)
+                self._counts[limiter_of(claimed)] -= 1
+            self._wake.set()
+
+    def _make(self, claimed: Claimed) -> None:
+        call = _Call(claimed, self._start)
+        began = time.monotonic()
+        try:
+            performed = self._perform(claimed, call.start)
+        except (ActionLost, DatabaseAway):
+            raise
+        except Exception as exc:  # noqa: BLE001 - it is settled like any other outcome, and logged
+            if not isinstance(exc, SettingsError | WrongRequest):
+                _log.exception("a call failed in an unforeseen way", extra={"action": claimed.id})
+            performed = Performed(outcome=_failed(exc, is_unclear=call.started_at is not None))
+        took = time.monotonic() - (call.started_at or began)
+        self._write_down(claimed, performed, int(took * 1000))
+
+    def _start(self, claimed: Claimed, request: str) -> None:
+        if not self._begins.submit(Begin(claimed=claimed, request=request)):
+            raise ActionLost
+        missed = self._slots.wait(claimed)
+        self._count(figures.SENT, claimed)
+        if missed:
+            self._count(figures.LATE, claimed, missed)
+
+    def _write_down(self, claimed: Claimed, performed: Performed, duration_ms: int) -> None:
+        outcome = performed.outcome
+        if outcome.is_throttled:
+            self._slots.block(claimed, _REST_MS if outcome.after_ms is None else outcome.after_ms)
+        told = Settle(claimed=claimed, outcome=outcome, answer=performed.answer, duration_ms=duration_ms)
+        until = time.monotonic() + _SETTLE_PATIENCE
+        while True:
+            try:
+                state = self._settles.submit(told)
+            except DatabaseAway:
+                if time.monotonic() > until or self._is_stopping:
+                    raise
+                time.sleep(_REST_WHILE_AWAY)
+            else:
+                break
+        if state is None:
+            _log.warning("an answer came after the lease was over, and changes nothing", extra={"action": claimed.id})
+        else:
+            self._count(f"{figures.SETTLED}{state}", claimed)
+
+    def _begin(self, calls: Sequence[Begin]) -> Sequence[bool | Exception]:
+        return begin(self._database, calls, clock=self._slots.now)
+
+    def _settle(self, calls: Sequence[Settle]) -> Sequence[str | Exception | None]:
+        return settle(self._database, calls, clock=self._slots.now)
+
+    def _count(self, name: str, claimed: Claimed, number: int = 1) -> None:
+        with self._lock:
+            self.meters.add(name, claimed.operation, number)
+
+    def _in_hand(self) -> list[Claimed]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _finish(self) -> None:
+        """Wait for the calls under way, and give back what has not begun."""
+        self._is_stopping = True
+        until = time.monotonic() + self._patience
+        try:
+            while self._held and time.monotonic() < until:
+                self._wake.wait(0.05)
+                self._wake.clear()
+                if time.monotonic() - self._renewed_at > _RENEW_EVERY:
+                    renew(self._database, self._in_hand(), clock=self._slots.now)
+                    self._renewed_at = time.monotonic()
+            if left := self._in_hand():
+                _log.warning("%d calls are still under way; their actions are left to their leases", len(left))
+                give_back(self._database, left)
+            with self._lock:
+                self.meters.flush(self._database, at_once=True)
+        except DatabaseAway as exc:
+            _log.warning("the database is away at the end; actions in hand are left to their leases: %s", exc)
+        self._senders.close()
+
+
+class _Call:
+    """One call, and whether it was begun."""
+
+    def __init__(self, claimed: Claimed, begin: Callable[[Claimed, str], None]) -> None:
+        self._claimed = claimed
+        self._begin = begin
+        self.started_at: float | None = None
+
+    def start(self, request: str) -> None:
+        """Write down that the call begins, and wait until it may."""
+        self._begin(self._claimed, request)
+        self.started_at = time.monotonic()
+
+
+def _failed(exc: Exception, *, is_unclear: bool) -> Outcome:
+    """Return the outcome of a call that ended in an error of ours; a setting can be mended, parameters can't."""
+    return Outcome(
+        verdict="give_up" if isinstance(exc, WrongRequest) else "again",
+        detail=f"{type(exc).__name__}: {exc}",
+        is_unclear=is_unclear,
+    )

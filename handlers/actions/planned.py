@@ -1,0 +1,148 @@
+"""What is known of an action before it is planned, and of one that is in hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from handlers.retries import CALLS, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: of a vendor's limit, what is used: the rest is for what delays a call on its way
+USED_PART: Final = 0.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """What a rule acts once for: a key of its own, for ever or until a time in milliseconds UTC."""
+
+    key: str
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A rule acts at most so often in so many milliseconds: in all, or for one task."""
+
+    scope: Literal["rule", "task"]
+    most: int
+    within_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One call that a rule asks for; its id comes with its row."""
+
+    rule: str
+    #: the id of what the change is about, and the change's name
+    subject: str
+    change: str
+    #: 0 where a rule asks; each rerun is one more
+    generation: int = 0
+    #: from 0; a step waits for the one before it, which stands before it in the same list
+    step: int = 0
+    #: such as `volcengine.update_segment`
+    operation: str
+    #: of the account, whose calls these are or whose event it is
+    vendor: str
+    account: str
+    destination: str | None = None
+    #: of which one is under way at a time, unique over everything that is called; None: no order
+    lane: str | None = None
+    #: whose limit counts for which API, and calls per second; None: none does
+    quota: str | None = None
+    api: str | None = None
+    limit: float | None = None
+    #: complete; None: refused
+    parameters: Mapping[str, Any] | None
+    #: the event's time in milliseconds UTC, its delivery, its position in it: the order within the lane
+    at: int
+    delivery: str
+    position: int = 0
+    task: str | None = None
+    #: the id of the recording or segment
+    recording: str | None = None
+    mode: Literal["live", "shadow"] = "live"
+    #: which constraint failed
+    refused: str | None = None
+    #: milliseconds UTC after which it is not made any more
+    expires_at: int | None = None
+    schedule: Schedule = CALLS
+    is_repeatable: bool = False
+    #: it is about its task's run, and is cancelled when that ends
+    needs_run: bool = False
+    once: Once | None = None
+    bounds: tuple[Bound, ...] = ()
+    #: of the waiting calls of a lane with the same word, a newer may make an older superfluous; None: never
+    covers: str | None = None
+    #: the parameter that grows from attempt to attempt of a lane
+    sequence: str | None = None
+    #: the action that it repeats
+    original: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """An action in hand: with its token, which only the last taker has, and the time of its call."""
+
+    id: str
+    token: int
+    holder: str
+    rule: str
+    subject: str
+    change: str
+    step: int
+    operation: str
+    vendor: str
+    account: str
+    destination: str | None
+    lane: str | None
+    quota: str | None
+    api: str | None
+    interval_us: int | None
+    parameters: Mapping[str, Any]
+    at: int
+    delivery: str
+    position: int
+    task: str | None
+    recording: str | None
+    #: those made since it was planned or retried by hand, and the first of them, milliseconds UTC
+    tries: int
+    first_at: int | None
+    schedule: Schedule
+    is_repeatable: bool
+    #: the parameter that must grow, and its number for this attempt
+    sequence: str | None
+    sequence_number: int | None = None
+    #: microseconds UTC by the database's clock before which the call may not be made; None: at once
+    not_before: int | None = None
+
+
+def channel_of(planned: Planned) -> str:
+    """Return what the action is chosen from together with: its limit, and all that can be stopped."""
+    counterpart = [planned.destination, planned.quota, planned.api, interval_of(planned.limit)]
+    return json.dumps([*counterpart, planned.operation, planned.vendor, planned.account, planned.rule])
+
+
+def turn_of(planned: Planned, action: str) -> str:
+    """Return the action's place in its lane, as text that sorts."""
+    return f"{max(planned.at, 0):015d} {planned.delivery} {planned.position:06d} {planned.step:04d} {action}"
+
+
+def interval_of(limit: float | None) -> int | None:
+    """Return the microseconds between two calls below a limit of calls per second."""
+    return None if limit is None else max(1, round(1_000_000 / (USED_PART * limit)))
+
+
+def schedule_text(schedule: Schedule) -> str:
+    """Return a schedule as it is kept."""
+    return json.dumps(asdict(schedule))
+
+
+def read_schedule(kept: str) -> Schedule:
+    """Return a kept schedule."""
+    told = json.loads(kept)
+    return Schedule(delays_ms=tuple(told["delays_ms"]), tries=told["tries"], within_ms=told["within_ms"])

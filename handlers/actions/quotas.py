@@ -1,0 +1,104 @@
+"""When the next call to an API may be made: one smooth limiter per quota and API, for all processes together.
+
+Calls get slots one interval apart, never several at once, so that no window of a second holds more than the limit.
+A slot that was missed is lost: its call takes another one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import text
+
+from handlers.actions.db_time import db_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Row
+
+    from handlers.actions.planned import Claimed
+    from handlers.database import Database
+
+#: microseconds of rest after "too fast", where the other side names no time
+_REST_US: Final = 1_000_000
+
+_MAKE: Final = text(
+    "INSERT INTO quotas (quota, api, next_at, blocked_until) VALUES (:quota, :api, 0, 0) ON CONFLICT DO NOTHING"
+)
+_LOCK: Final = text("SELECT next_at, blocked_until FROM quotas WHERE quota = :quota AND api = :api FOR UPDATE")
+_LOOK: Final = text("SELECT next_at, blocked_until FROM quotas WHERE quota = :quota AND api = :api")
+_MOVE: Final = text("UPDATE quotas SET next_at = :next_at WHERE quota = :quota AND api = :api")
+_BLOCK: Final = text(
+    "INSERT INTO quotas (quota, api, next_at, blocked_until) VALUES (:quota, :api, 0, :until)"
+    " ON CONFLICT (quota, api) DO UPDATE SET blocked_until ="
+    " CASE WHEN quotas.blocked_until > excluded.blocked_until THEN quotas.blocked_until"
+    " ELSE excluded.blocked_until END"
+)
+
+
+class Limiter(NamedTuple):
+    """Whose limit counts, and for which API."""
+
+    quota: str
+    api: str
+
+
+class Slots:
+    """The next slots of one limiter, which nobody else hands out until the transaction ends; microseconds UTC."""
+
+    def __init__(self, connection: Connection, limiter: Limiter, *, earliest: int) -> None:
+        """Lock the limiter; no slot lies before `earliest`."""
+        self._connection = connection
+        self._limiter = limiter._asdict()
+        row = self._locked()
+        self._is_moved = False
+        self.next_at: int = max(row.next_at, row.blocked_until, earliest)
+
+    def count(self, interval_us: int, latest: int) -> int:
+        """Return how many slots there are up to a time."""
+        return max(0, (latest - self.next_at) // interval_us + 1)
+
+    def take(self, interval_us: int) -> int:
+        """Return the next slot; the one after it lies an interval later."""
+        slot = self.next_at
+        self.next_at += interval_us
+        self._is_moved = True
+        return slot
+
+    def keep(self) -> None:
+        """Write down what was taken."""
+        if self._is_moved:
+            self._connection.execute(_MOVE, self._limiter | {"next_at": self.next_at})
+
+    def _locked(self) -> Row[Any]:
+        query = _LOOK if self._connection.dialect.name == "sqlite" else _LOCK
+        row = self._connection.execute(query, self._limiter).one_or_none()
+        if row is None:
+            self._connection.execute(_MAKE, self._limiter)
+            row = self._connection.execute(query, self._limiter).one()
+        return row
+
+
+def another_slot(
+    database: Database, claimed: Claimed, *, lead_us: int = 0, clock: Callable[[Connection], int] = db_time
+) -> int:
+    """Take another slot for a call that missed its own; return it in microseconds UTC, `lead_us` from now or later."""
+    with database.write() as connection:
+        slots = Slots(connection, limiter_of(claimed), earliest=clock(connection) + lead_us)
+        slot = slots.take(claimed.interval_us or 0)
+        slots.keep()
+    return slot
+
+
+def push_back(connection: Connection, claimed: Claimed, *, now: int, after_ms: int | None) -> None:
+    """Let no call begin for a while, after the other side said "too fast"; `now` in microseconds UTC."""
+    if claimed.interval_us is None:
+        return
+    until = now + (_REST_US if after_ms is None else after_ms * 1000)
+    connection.execute(_BLOCK, limiter_of(claimed)._asdict() | {"until": until})
+
+
+def limiter_of(claimed: Claimed) -> Limiter:
+    """Return whose limit counts for an action: a vendor's, or its destination's own."""
+    return Limiter(claimed.quota or claimed.destination or "", claimed.api or "")

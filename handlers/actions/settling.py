@@ -1,0 +1,229 @@
+"""What is written down of a call: that it begins, before it is made, and what became of it, once that is known.
+
+Both change nothing where the action is not the holder's any more: its lease ran out, and another has taken it.
+Several are written at once, because the threads that call share their transactions.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from handlers.actions import lanes
+from handlers.actions.db_time import db_time
+from handlers.actions.many import as_rows, many
+from handlers.actions.quotas import limiter_of, push_back
+from handlers.actions.stages import AGAIN, DEAD, DONE, OVER, READY
+from handlers.fields import storable
+from handlers.retries import Next, after
+from handlers.rows import insert
+from handlers.tables import attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from handlers.actions.planned import Claimed
+    from handlers.database import Database
+    from handlers.operation import Outcome
+
+#: characters of a request and of an answer that are kept
+_LONGEST_REQUEST: Final = 16_384
+_LONGEST_ANSWER: Final = 4_096
+_LONGEST_DETAIL: Final = 1_024
+
+_BEGIN: Final = """
+    UPDATE actions SET state = 'running', is_begun = true, attempts = actions.attempts + 1, tries = actions.tries + 1,
+        first_at = coalesce(actions.first_at, r.now)
+    FROM {rows} WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed'
+    RETURNING actions.id, actions.attempts"""
+_OURS: Final = """
+    SELECT t.id, t.attempts, t.tries, t.first_at, t.is_begun FROM {rows} JOIN actions AS t ON t.id = r.id
+    WHERE t.token = r.token AND t.stage = 'claimed'"""
+_SETTLE: Final = """
+    UPDATE actions SET state = r.state, stage = r.stage, due_at = coalesce(r.due_at, actions.due_at),
+        is_head = CASE WHEN r.stage = 'over' THEN false ELSE actions.is_head END,
+        tries = CASE WHEN actions.is_begun THEN actions.tries ELSE actions.tries + 1 END,
+        first_at = coalesce(actions.first_at, r.now), attempts = r.attempts, is_begun = false,
+        reason = r.reason, ended_at = r.ended_at, outcome = r.outcome, code = r.code,
+        request_id = coalesce(r.request_id, actions.request_id), holder = NULL, lease_until = NULL
+    FROM {rows} WHERE actions.id = r.id"""
+_SETTLED: Final = {
+    **dict.fromkeys(("id", "state", "stage", "reason", "outcome", "code", "request_id"), "text"),
+    **dict.fromkeys(("due_at", "ended_at", "now", "attempts"), "bigint"),
+}
+_NOTE: Final = """
+    UPDATE attempts AS t SET ended_at = r.ended_at, duration_ms = r.duration_ms, answer = r.answer,
+        outcome = r.outcome, code = r.code, detail = r.detail, request_id = r.request_id,
+        is_unclear = (r.is_unclear = 1)
+    FROM {rows} WHERE t.action = r.action AND t.number = r.number AND t.ended_at IS NULL"""
+_NOTED: Final = {
+    **dict.fromkeys(("action", "answer", "outcome", "code", "detail", "request_id"), "text"),
+    **dict.fromkeys(("number", "ended_at", "duration_ms", "is_unclear"), "bigint"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """A call that is about to be made: the request as it may be shown, with secrets hidden."""
+
+    claimed: Claimed
+    request: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle:
+    """A call that was made: what became of it, the answer as text, and how long it took."""
+
+    claimed: Claimed
+    outcome: Outcome
+    answer: str | None = None
+    duration_ms: int = 0
+
+
+def begin(
+    database: Database, calls: Sequence[Begin], *, clock: Callable[[Connection], int] = db_time
+) -> Sequence[bool]:
+    """Write down the attempts, in one transaction; return of each whether the call may be made.
+
+    It may not where the action is not its holder's any more.
+    """
+    with database.write() as connection:
+        now = clock(connection) // 1000
+        rows = [{"id": one.claimed.id, "token": one.claimed.token, "now": now} for one in calls]
+        query = many(connection, _BEGIN, id="text", token="bigint", now="bigint")  # noqa: S106 - a fencing token's type
+        numbers = {row.id: row.attempts for row in connection.execute(query, as_rows(rows))}
+        ours = [one for one in calls if one.claimed.id in numbers]
+        insert(connection, attempts, [_attempt(one, numbers[one.claimed.id], now) for one in ours])
+    return [one.claimed.id in numbers for one in calls]
+
+
+def _attempt(one: Begin, number: int, now: int) -> dict[str, Any]:
+    return {
+        "action": one.claimed.id,
+        "number": number,
+        "holder": one.claimed.holder,
+        "started_at": now,
+        "request": _kept(one.request, _LONGEST_REQUEST),
+    }
+
+
+def settle(
+    database: Database,
+    calls: Sequence[Settle],
+    *,
+    clock: Callable[[Connection], int] = db_time,
+    chance: Callable[[], float] = random.random,
+) -> Sequence[str | None]:
+    """Write down what became of calls, in one transaction, and let what waited for them come forward.
+
+    Returns the state of each action now, or None where the word of a former holder came too late and changed nothing.
+    """
+    ids = [one.claimed.id for one in calls]
+    with database.write() as connection:
+        found = [*(one.claimed.lane for one in calls), *lanes.lanes_after(connection, ids)]
+        lanes.lock(connection, found)
+        settling = _Settling(connection, clock(connection), chance)
+        settled = settling.write(calls)
+        lanes.set_heads(connection, found)
+        for one in sorted(calls, key=lambda one: limiter_of(one.claimed)):
+            if one.claimed.id in settled and one.outcome.is_throttled:
+                push_back(connection, one.claimed, now=settling.now_us, after_ms=one.outcome.after_ms)
+    return [settled.get(one.claimed.id) for one in calls]
+
+
+class _Settling:
+    """One transaction that settles actions whose lanes are locked."""
+
+    def __init__(self, connection: Connection, now_us: int, chance: Callable[[], float]) -> None:
+        self._connection = connection
+        self.now_us = now_us
+        self._now = now_us // 1000
+        self._chance = chance
+
+    def write(self, calls: Sequence[Settle]) -> Mapping[str, str]:
+        """Write down the outcomes of what is still its holder's; return the state of each."""
+        ours = self._ours(calls)
+        counted = [one for one in calls if one.claimed.id in ours]
+        if not counted:
+            return {}
+        rows = [self._row(one, ours[one.claimed.id]) for one in counted]
+        self._connection.execute(many(self._connection, _SETTLE, **_SETTLED), as_rows(rows))
+        noted = [self._note(one, ours[one.claimed.id]) for one in counted]
+        # What failed before its call began is an attempt too: people must see why nothing gets on.
+        unbegun = [one for one in counted if not ours[one.claimed.id].is_begun]
+        opened = [_attempt(Begin(claimed=one.claimed), _number(ours[one.claimed.id]), self._now) for one in unbegun]
+        insert(self._connection, attempts, opened)
+        self._connection.execute(many(self._connection, _NOTE, **_NOTED), as_rows(noted))
+        lanes.release_after(self._connection, [row["id"] for row in rows if row["state"] == DONE], now=self._now)
+        lanes.drop_after(self._connection, [row["id"] for row in rows if row["state"] == DEAD], now=self._now)
+        return {row["id"]: row["state"] for row in rows}
+
+    def _ours(self, calls: Sequence[Settle]) -> Mapping[str, Row[Any]]:
+        rows = [{"id": one.claimed.id, "token": one.claimed.token} for one in calls]
+        # Locked: a holder's lease may be taken up at the same time, of actions without a lane too.
+        of_server = "" if self._connection.dialect.name == "sqlite" else " FOR UPDATE OF t"
+        query = many(self._connection, _OURS + of_server, id="text", token="bigint")  # noqa: S106 - a fencing token's type
+        return {row.id: row for row in self._connection.execute(query, as_rows(rows))}
+
+    def _row(self, one: Settle, standing: Row[Any]) -> dict[str, Any]:
+        then = self._next(one, standing)
+        state = DONE if one.outcome.verdict == "done" else DEAD if then.at is None else AGAIN
+        return {
+            "id": one.claimed.id,
+            "state": state,
+            "stage": READY if state == AGAIN else OVER,
+            "due_at": then.at,
+            "reason": _kept(then.reason, _LONGEST_DETAIL) or None,
+            "ended_at": None if state == AGAIN else self._now,
+            "now": self._now,
+            "attempts": _number(standing),
+            "outcome": one.outcome.verdict,
+            "code": _storable(one.outcome.code),
+            "request_id": _storable(one.outcome.request_id),
+        }
+
+    def _next(self, one: Settle, standing: Row[Any]) -> Next:
+        if one.outcome.verdict == "done":
+            return Next(at=None)
+        return after(
+            one.outcome,
+            schedule=one.claimed.schedule,
+            tries=standing.tries if standing.is_begun else standing.tries + 1,
+            first_at=standing.first_at or self._now,
+            now=self._now,
+            is_repeatable=one.claimed.is_repeatable,
+            chance=self._chance,
+        )
+
+    def _note(self, one: Settle, standing: Row[Any]) -> dict[str, Any]:
+        outcome = one.outcome
+        detail = "; ".join(part for part in (outcome.detail, outcome.meaning) if part)
+        return {
+            "action": one.claimed.id,
+            "number": _number(standing),
+            "ended_at": self._now,
+            "duration_ms": one.duration_ms,
+            "answer": None if one.answer is None else _kept(one.answer, _LONGEST_ANSWER),
+            "outcome": outcome.verdict,
+            "code": _storable(outcome.code),
+            "detail": _kept(detail, _LONGEST_DETAIL),
+            "request_id": _storable(outcome.request_id),
+            "is_unclear": int(outcome.is_unclear),
+        }
+
+
+def _number(standing: Row[Any]) -> int:
+    """Return the number of the attempt that is settled."""
+    return int(standing.attempts if standing.is_begun else standing.attempts + 1)
+
+
+def _storable(told: str | None) -> str | None:
+    return None if told is None else storable(told)
+
+
+def _kept(told: str, most: int) -> str:
+    """Return the beginning of a text, with what a text column refuses escaped."""
+    return told[:most].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,211 @@
+"""What people may do to actions: retry, cancel, rerun, and say what a consumer made of one that was done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sqlalchemy import func, select, text
+
+from handlers.actions import lanes
+from handlers.actions.many import as_rows, many
+from handlers.actions.planned import USED_PART, Planned, read_schedule
+from handlers.actions.planning import plan
+from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, PLANNED, READY, STATES
+from handlers.errors import WrongRequest
+from handlers.fields import storable
+from handlers.ids import first_id
+from handlers.tables import actions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Connection, Select
+
+    from handlers.database import Database
+
+#: most actions that one transaction changes; on SQLite others wait meanwhile
+_MOST_AT_ONCE: Final = 32
+_RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
+
+_REVIVE: Final = """
+    UPDATE actions SET state = 'planned', stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
+        reason = NULL, newer = NULL, ended_at = NULL, expires_at = NULL, tries = 0, first_at = NULL, due_at = r.now
+    FROM {rows} WHERE actions.id = r.id AND actions.stage = 'over' AND actions.state IN ('dead', 'cancelled')
+    RETURNING actions.id"""
+_HURRY: Final = """
+    UPDATE actions SET due_at = r.now, tries = 0, first_at = NULL, expires_at = NULL
+    FROM {rows} WHERE actions.id = r.id AND actions.stage IN ('ready', 'waiting') AND actions.state = 'again'
+    RETURNING actions.id"""
+_LATEST: Final = """
+    SELECT r.id, (SELECT max(g.generation) FROM actions AS g WHERE g.rule = t.rule AND g.subject = t.subject
+        AND g.change = t.change) AS generation FROM {rows} JOIN actions AS t ON t.id = r.id"""
+_TOLD: Final = text(
+    "UPDATE actions SET result = :result, result_detail = :detail, result_at = :now,"
+    " state = CASE WHEN :result = 'failed' THEN 'dead' ELSE 'done' END,"
+    " reason = CASE WHEN :result = 'failed' THEN :reason ELSE NULL END"
+    " WHERE id = :id AND (state = 'done' OR (state = 'dead' AND result IS NOT NULL))"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which actions are meant; None leaves a field open. Times in milliseconds UTC, of when they were planned."""
+
+    rule: str | None = None
+    operation: str | None = None
+    vendor: str | None = None
+    account: str | None = None
+    destination: str | None = None
+    task: str | None = None
+    #: any of these; empty: any at all
+    states: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a state that there isn't."""
+        if unknown := set(self.states).difference(STATES):
+            raise WrongRequest({"state": f"is {min(unknown)!r}; expected one of {', '.join(STATES)}"})
+
+    def apply(self, query: Select[Any]) -> Select[Any]:
+        """Return the query with these conditions."""
+        for name, value in asdict(self).items():
+            if name not in _OWN and value is not None:
+                query = query.where(actions.c[name] == value)
+        if self.states:
+            query = query.where(actions.c.state.in_(self.states))
+        if self.since is not None:
+            query = query.where(actions.c.id >= first_id("act", self.since))
+        return query if self.until is None else query.where(actions.c.id < first_id("act", self.until))
+
+
+_OWN: Final = frozenset({"states", "since", "until"})
+
+
+def retry(database: Database, action: str, *, now: int) -> None:
+    """Make a call again, from now and by its whole schedule; `now` in milliseconds UTC.
+
+    Raises WrongRequest where there is no such action, or where it is neither dead, cancelled nor waiting to be tried.
+    """
+    if not _retry(database, [action], now):
+        raise WrongRequest({"id": _why_not(database, action, "retried", _RETRIABLE)})
+
+
+def retry_all(database: Database, chosen: Filter, *, now: int, most: int | None = None) -> int:
+    """Retry what is chosen and can be retried, oldest first and at most so many; return how many that were."""
+    done = 0
+    for some in _portions(database, chosen, _RETRIABLE, most):
+        done += _retry(database, some, now)
+    return done
+
+
+def count(database: Database, chosen: Filter) -> int:
+    """Return how many actions are meant: the preview of what a verb would change."""
+    with database.read() as connection:
+        return int(connection.execute(chosen.apply(select(func.count()).select_from(actions))).scalar_one())
+
+
+def cancel(database: Database, action: str, *, now: int, reason: str = "cancelled by hand") -> None:
+    """End an action that nobody has in hand, with the steps after it; `now` in milliseconds UTC.
+
+    Raises WrongRequest where there is no such action, where it is over, or where its call is under way.
+    """
+    with database.write() as connection:
+        lane = _lanes(connection, [action])
+        lanes.lock(connection, lane)
+        ended = lanes.end(connection, [action], now=now, reason=storable(reason))
+        lanes.set_heads(connection, lane)
+    if not ended:
+        raise WrongRequest({"id": _why_not(database, action, "cancelled", {PLANNED, AGAIN})})
+
+
+def rerun(database: Database, ids: Collection[str], *, now: int) -> int:
+    """Repeat actions that were done, or died, as a new generation that is linked to them; return how many.
+
+    The same parameters, in the order that they were planned in; `now` in milliseconds UTC. What is neither done nor
+    dead is left out. Steps of one change that are repeated together wait for each other as they did.
+    """
+    wanted, done = sorted(ids), 0
+    for start in range(0, len(wanted), _MOST_AT_ONCE):
+        with database.write() as connection:
+            some = wanted[start : start + _MOST_AT_ONCE]
+            query = select(actions).where(actions.c.id.in_(some), actions.c.state.in_((DONE, DEAD)))
+            rows = connection.execute(query.order_by(actions.c.id)).mappings().all()
+            latest = many(connection, _LATEST, id="text")
+            found = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
+            generations = {row.id: row.generation for row in found}
+            plan(connection, [_repeated(row, generations[row["id"]] + 1) for row in rows], now=now)
+            done += len(rows)
+    return done
+
+
+def record_result(
+    database: Database, action: str, result: Literal["done", "failed"], *, detail: str = "", now: int
+) -> None:
+    """Note what a consumer that finished later made of an action; one that failed is dead, and can be retried.
+
+    Raises WrongRequest where there is no such action or where it was not done.
+    """
+    if result not in {"done", "failed"}:
+        raise WrongRequest({"result": f"is {result!r}; expected done or failed"})
+    told = storable(detail)
+    values = {"id": action, "result": result, "detail": told, "now": now, "reason": f"its consumer failed: {told}"}
+    with database.write() as connection:
+        is_noted = connection.execute(_TOLD, values).rowcount == 1
+    if not is_noted:
+        raise WrongRequest({"id": _why_not(database, action, "given a result", {DONE})})
+
+
+def _retry(database: Database, some: Sequence[str], now: int) -> int:
+    rows = [{"id": action, "now": now} for action in some]
+    with database.write() as connection:
+        found = _lanes(connection, some)
+        lanes.lock(connection, found)
+        revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), as_rows(rows)).scalars())
+        hurried = list(connection.execute(many(connection, _HURRY, id="text", now="bigint"), as_rows(rows)).scalars())
+        lanes.take_back_after(connection, revived)
+        lanes.set_heads(connection, found)
+    return len(revived) + len(hurried)
+
+
+def _portions(database: Database, chosen: Filter, states: Collection[str], most: int | None) -> list[list[str]]:
+    query = chosen.apply(select(actions.c.id).where(actions.c.state.in_(states))).order_by(actions.c.id)
+    with database.read() as connection:
+        ids = list(connection.execute(query.limit(most)).scalars())
+    return [ids[start : start + _MOST_AT_ONCE] for start in range(0, len(ids), _MOST_AT_ONCE)]
+
+
+def _lanes(connection: Connection, ids: Collection[str]) -> list[str | None]:
+    return list(connection.execute(select(actions.c.lane).where(actions.c.id.in_(ids))).scalars())
+
+
+def _why_not(database: Database, action: str, what: str, states: Collection[str]) -> str:
+    query = select(actions.c.state, actions.c.stage).where(actions.c.id == action)
+    with database.read() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return f"there is no action {action}"
+    if row.stage not in {OVER, READY} and row.state in states:
+        return "its call is about to be made or under way; try again in a moment"
+    return f"the action is {row.state}; only one that is {' or '.join(sorted(states))} can be {what}"
+
+
+def _repeated(row: Any, generation: int) -> Planned:  # noqa: ANN401 - a row as a mapping
+    same = {name: row[name] for name in _SAME}
+    interval = row["interval_us"]
+    return Planned(
+        **same,
+        generation=generation,
+        limit=None if interval is None else 1_000_000 / interval / USED_PART,
+        parameters=json.loads(row["parameters"] or "{}"),
+        schedule=read_schedule(row["schedule"]),
+        original=row["id"],
+    )
+
+
+_SAME: Final = (
+    *("rule", "subject", "change", "step", "operation", "vendor", "account", "destination", "lane", "quota", "api"),
+    *("at", "delivery", "position", "task", "recording", "is_repeatable", "needs_run", "covers", "sequence"),
+)
