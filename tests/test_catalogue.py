@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from folding import fold, in_any_order, told_of, told_times
+from folding import fold, in_any_order, rows, told_of, told_times, wipe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from handlers import tables
+from handlers import catalogue, tables
 from handlers.catalogue import merge
 from handlers.events import Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
 
@@ -202,6 +202,46 @@ def test_a_week_of_daily_runs_is_seven_tasks_with_their_own_files(database: Data
     assert {task["state"] for task in tasks} == {"stopped"}
     assert {task["recording_count"] for task in tasks} == {1}
     assert {task["recorded_ms"] for task in tasks} == {_HOUR - 1000}
+
+
+def test_runs_that_change_places_do_not_meet(database: Database) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
+    fold(database, [told_of([([started(key, _START + run * _HOUR)], _START, "http") for run in (1, 2)])])
+    with database.write() as connection:
+        family = catalogue.load(connection, {key: None})[key]
+        family.tasks = {3 - run: row | {"run": 3 - run} for run, row in family.stored.items()}
+        catalogue.write(connection, [family], now=_START)
+    with database.read() as connection:
+        runs = {row["run"]: row["started_at"] for row in connection.execute(select(tables.tasks)).mappings()}
+    assert runs == {1: _START + 2 * _HOUR, 2: _START + _HOUR}
+
+
+def test_promise_4_a_file_of_which_two_accounts_tell_alike_lies_in_one_storage(database: Database) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="t")
+    event = Event(kind="recording.created", word="File", at=_START, task=key, recording=Recording(locator="url:h/1"))
+    told = []
+    for account in ("lessons", "clinic"):
+        there = Recording(locator="url:h/1", storage="oss", bucket=f"of-{account}", key="1")
+        located = dataclasses.replace(event, recording=there, as_told=event.fingerprint())
+        (one,) = told_of([([located], _START, "http")])[0]
+        told.append([dataclasses.replace(one, delivery=dataclasses.replace(one.delivery, account=account))])
+    found = []
+    for order in (told, told[::-1]):
+        wipe(database)
+        fold(database, [[delivery] for delivery in order])
+        found += [row["bucket"] for row in rows(database)["recordings"]]
+    assert found == ["of-lessons", "of-lessons"]
+
+
+@pytest.mark.parametrize("reasons", [(None, ""), ("", None)])
+def test_promise_4_an_empty_reason_is_more_than_none_in_any_order(database: Database, reasons: Any) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="t")
+    stops = [
+        Event(kind="task.stopped", word="Stop", at=_START, task=key, state="stopped", reason=reason)
+        for reason in reasons
+    ]
+    fold(database, [told_of([(stops, _START, "http")])])
+    assert [row["reason"] for row in rows(database)["tasks"]] == [""]
 
 
 def test_recorded_time_counts_an_instant_once() -> None:

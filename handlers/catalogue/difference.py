@@ -214,4 +214,4 @@ def _move(connection: Connection, moved: Sequence[Row]) -> None:
 
 def _renumber(connection: Connection, rows: Iterable[Row]) -> None:
     """Move runs out of each other's way; the update that follows gives each its number: (name, run) is unique."""
-    update(connection, tables.tasks, ["run"], [{"id": row["id"], "run": -row["run"]} for row in rows if row["run"] > 1])
+    update(connection, tables.tasks, ["run"], [{"id": row["id"], "run": -row["run"]} for row in rows])

@@ -39,9 +39,9 @@ class Sighting:
         return (self.delivery, self.position)
 
     @property
-    def stamp(self) -> tuple[int, str, int]:
-        """Return what "latest" goes by."""
-        return (self.at, self.fingerprint, self.position)
+    def stamp(self) -> tuple[int, str, int, str, str]:
+        """Return what "latest" goes by; where the vendor said the same twice, the settings may differ by account."""
+        return (self.at, self.fingerprint, self.position, self.account, self.delivery)
 
 
 def latest(told: Sequence[Any]) -> Any:  # noqa: ANN401 - any value

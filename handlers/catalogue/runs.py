@@ -59,7 +59,9 @@ class Mark:
         state = _STATES.index(self.state) if self.state else -1
         upload = _UPLOADS.index(self.upload) if self.upload else -1
         progress = -1 if self.progress is None else self.progress
-        return (self.at, state, upload, progress, self.begins, self.reason or "", self.business_id or "")
+        # An empty text is not the same as none: of two that differ, one must be greater.
+        said = (self.reason is not None, self.reason or "", self.business_id is not None, self.business_id or "")
+        return (self.at, state, upload, progress, self.begins, *said)
 
 
 @dataclass(frozen=True, kw_only=True)
