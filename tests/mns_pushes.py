@@ -129,6 +129,8 @@ class Push:
     md5: Callable[[bytes], str] = md5_of_the_hexadecimal
     key: rsa.RSAPrivateKey = MNS
     token: str | None = None
+    #: as the format SIMPLIFIED has it, in a header
+    message_id: str | None = None
 
     def signed(self) -> Incoming:
         """Sign it as MNS does, and let it arrive at NOW."""
@@ -141,6 +143,8 @@ class Push:
             "x-mns-request-id": "57458276F0E3D56D7C00054B",
             "x-mns-signing-cert-url": base64.b64encode(self.address.encode()).decode(),
         }
+        if self.message_id is not None:
+            headers["x-mns-message-id"] = self.message_id
         shown = [headers["content-md5"], self.content_type.lower(), headers["date"]]
         lines = [
             "POST",
