@@ -445,9 +445,20 @@ def test_anything_like_xml_has_an_outcome(body: str) -> None:
     assert_an_outcome(response(200, body.encode("utf-8", "replace")))
 
 
-@pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b"1" * 5000, b'{"a":' * 50_000, b"\xff\xfe{", b'{"Code":' + b"9" * 5000]
-)
+HURTFUL = [
+    b"[" * 100_000,
+    b"1" * 5000,
+    b'{"a":' * 50_000,
+    b"\xff\xfe{",
+    b'{"Code":' + b"9" * 5000,
+    b" " * 300_000 + b"x",
+    b"<Error>" * 50_000,
+    b"<?xml?>" + b" " * 300_000 + b"<Error>",
+    b"<Error>" + b"<Code>" * 50_000 + b"</Error>",
+]
+
+
+@pytest.mark.parametrize("body", HURTFUL, ids=range(len(HURTFUL)))
 def test_an_answer_that_is_made_to_hurt_is_tried_again(body: bytes) -> None:
     for operation in OPERATIONS.values():
         assert operation.outcome(response(200, body)).verdict == "again"

@@ -209,7 +209,10 @@ TABLE: list[Row] = [
     (
         JOB,
         "publish_param",
-        ([None, {"rtmp_urls": ["rtmp://x"], "n": None}], [7, [], {"a": float("nan")}, {"a": "\ud800"}]),
+        (
+            [None, {"rtmp_urls": ["rtmp://x"], "n": None}],
+            [7, [], {"a": float("nan")}, {"a": {"b": object()}}, {"a": "\ud800"}],
+        ),
         "",
     ),
 ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LONGEST_SHOWN = 60
+_LARGEST_SHOWN = 10**30
 
 
 class Parameters(BaseModel):
@@ -154,4 +155,6 @@ def _shown(value: object) -> str:
         return shown if len(value) <= _LONGEST_SHOWN else f'{shown[:-1]}..." ({len(value)} characters)'
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    return repr(value) if isinstance(value, int | float) and abs(value) < 10**30 else f"of type {type(value).__name__}"
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST_SHOWN):
+        return repr(value)
+    return f"of type {type(value).__name__}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEADER = "x-acs-request-id"
 _OK = 200
-_ROOT = re.compile(r"\s*(?:<\?xml[^>]{0,100}\?>)?\s*<(Error|[A-Za-z]{1,64}Response)>(.*)</\1>\s*", re.DOTALL)
+_ROOT = re.compile(r"(?:<\?xml[^>]{0,100}\?>\s*)?<(Error|[A-Za-z]{1,64}Response)>(.*)</\1>", re.DOTALL)
 _PART = re.compile(r"<(RequestId|Code|Message)>([^<]*)</\1>")
 
 _TOO_FAST = Meaning(verdict="again", says="more calls than the account may make", is_throttled=True)
@@ -104,5 +104,5 @@ def _read(body: bytes) -> Mapping[str, Any]:
     if values is not None:
         return values
     # No parser: what is wanted are three flat elements, and a parser would have to be kept from expanding entities.
-    found = _ROOT.fullmatch(body.decode("utf-8-sig", "replace"))
+    found = _ROOT.fullmatch(body.decode("utf-8-sig", "replace").strip())
     return {name: unescape(text) for name, text in _PART.findall(found[2])} if found else {}

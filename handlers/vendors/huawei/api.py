@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field
 
 from handlers.errors import SettingsError
 from handlers.operation import Operation, Parameters, Request, access_of, complete, holds, host_of, one_line
@@ -30,11 +30,11 @@ def _part_of_a_path(text: str) -> str:
     return text
 
 
-def _json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _json(value: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise ValueError("holds what JSON can't say: a number that is none, or half a character") from None
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("holds what JSON can't say, such as a number that is none; expected an object") from None
     return value
 
 
@@ -58,7 +58,7 @@ class UpdateIndividualStreamJob(Parameters):
     app_id: Id
     job_id: Id
     record_param: RecordParam | None = Field(None, description="an object with record_rule_id")
-    publish_param: Annotated[dict[str, JsonValue], AfterValidator(_json)] | None = Field(
+    publish_param: Annotated[dict[str, Any], AfterValidator(_json)] | None = Field(
         None, repr=False, description="an object such as rtmp_urls, sent as it is"
     )
 
