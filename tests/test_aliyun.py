@@ -395,6 +395,17 @@ def test_a_wrong_token_is_refused_and_no_token_is_repeated(token: str) -> None:
     assert token not in str(caught.value) or token == "wrong"
 
 
+def test_a_body_is_not_looked_at_before_its_token_is_right() -> None:
+    class Unread(bytes):
+        def decode(self, *_: Any, **__: Any) -> str:
+            raise AssertionError("the body was read")
+
+    with pytest.raises(BadToken):
+        accept(Unread(b"{}"), "wrong", "right")
+    with pytest.raises(AssertionError, match="was read"):
+        accept(Unread(b"{}"), "right", "right")
+
+
 def test_an_account_without_tokens_accepts_nothing() -> None:
     with pytest.raises(BadToken, match=r"url_tokens of \[accounts\.lessons\] is empty"):
         accept(b"{}", "anything")

@@ -259,6 +259,13 @@ def test_a_stale_callback_is_refused_and_the_setting_named(late: int) -> None:
         VENDOR.verify(callback(received_at=NOW + late), ACCOUNT)
 
 
+def test_a_callback_that_waited_in_a_queue_is_never_stale() -> None:
+    waited = replace(callback(), door="sqs", received_at=NOW + 3 * 24 * 60 * MINUTE)
+    assert VENDOR.verify(waited, ACCOUNT).signed_at == VENDOR.verify(callback(), ACCOUNT).signed_at
+    with pytest.raises(BadToken):
+        VENDOR.verify(replace(waited, token="wrong"), ACCOUNT)
+
+
 def test_max_age_says_how_old_a_callback_may_be() -> None:
     hour = ACCOUNT.model_copy(update={"max_age": 60 * MINUTE})
     assert VENDOR.verify(callback(received_at=NOW + 60 * MINUTE), hour).keys

@@ -36,7 +36,7 @@ def by_door(verify_push: Verify) -> Verify:
         """Raise RefusedDelivery, whose text tells nothing of any secret, or CannotVerify."""
         if incoming.door == "mns-topic":
             return verify_push(incoming, account)
-        if incoming.door == "mns" or (incoming.door == "sqs" and not account.url_tokens):
+        if incoming.door == "mns":
             return Verified(keys=keys(incoming), secret=None)
         return _verify_http(incoming, account)
 
@@ -80,9 +80,9 @@ def keys(incoming: Incoming) -> tuple[str, ...]:
 
 
 def _verify_http(incoming: Incoming, account: Account) -> Verified:
+    token = token_index(incoming, account)  # first: a stranger's body is not worth a look
     if not account.callback_secrets or not live.is_signed(incoming):
-        return Verified(keys=keys(incoming), secret=token_index(incoming, account))
-    token = token_index(incoming, account) if account.url_tokens else 0
+        return Verified(keys=keys(incoming), secret=token)
     secret, signed_at = live.check_signature(incoming, account)
     # Either may be the one that is being phased out.
     return Verified(keys=keys(incoming), secret=max(token, secret), signed_at=signed_at)
