@@ -55,7 +55,8 @@ def run_samples(rules: Rules, known: Known) -> tuple[Problem, ...]:
 def _differences(sample: Sample, asked: Several[Asked], known: Known) -> list[str]:
     if len(asked) != len(sample.expect):
         came = listed(one.operation for one in asked)
-        return [f"expected {len(sample.expect)} calls, and {len(asked)} came: {came}"]
+        wanted = listed(one.operation or REFUSED for one in sample.expect)
+        return [f"expected the calls {wanted}; came {came}"]
     pairs = zip(sample.expect, asked, strict=True)
     return [text for expected, one in pairs for text in _difference(expected, one, known)]
 
