@@ -51,6 +51,8 @@ class Attempt:
     #: private networks that may be called; None: any address, for the operator wrote it
     allowed: Sequence[Network] | None
     was_sent: bool = field(default=False, init=False)
+    #: the other side has ended the connection
+    has_ended: bool = field(default=False, init=False)
 
     def left(self) -> float:
         """Return the seconds that are left; raise TimeoutError where there are none."""
@@ -74,13 +76,18 @@ def _attempt() -> Attempt:
     return RUNNING.attempt
 
 
+def _noted(size: int) -> int:
+    _attempt().has_ended = size == 0
+    return size
+
+
 class PlainSocket(socket.socket):
     """A socket that keeps the deadline of its thread's attempt, and notes that something was sent."""
 
     def recv_into(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as socket has it
         """Wait no longer than the attempt may last."""
         self.settimeout(_attempt().left())
-        return super().recv_into(*arguments, **named)
+        return _noted(super().recv_into(*arguments, **named))
 
     def sendall(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as socket has it
         """Wait no longer than the attempt may last."""
@@ -95,7 +102,7 @@ class TlsSocket(ssl.SSLSocket):
     def recv_into(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as socket has it
         """Wait no longer than the attempt may last."""
         self.settimeout(_attempt().left())
-        return super().recv_into(*arguments, **named)
+        return _noted(super().recv_into(*arguments, **named))
 
     def send(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as socket has it
         """Wait no longer than the attempt may last; sendall() comes here for each part."""

@@ -5,6 +5,7 @@ Redirects are not followed, proxies of the environment not used, certificates al
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 import time
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, LocationValueError, SSLError
+from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as Late
 
 from handlers.destinations.dialling import RUNNING, Attempt, NoAnswer, TlsSocket, dial
@@ -43,6 +44,10 @@ _WARM = 64
 #: hosts whose connections stay open
 _HOSTS = 64
 _AGENT = "reelhook"
+_PART = 65_536
+
+# Its lines quote whole addresses, which may hold a receiver's secret.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _Plain(HTTPConnection):
@@ -85,7 +90,7 @@ class Sender:
         RUNNING.attempt = attempt
         try:
             with _told(where, attempt, timeout_ms):
-                return _response(self._sent(request, attempt))
+                return _response(self._sent(request, attempt), attempt)
         finally:
             RUNNING.attempt = None
 
@@ -129,10 +134,14 @@ def host_shown(url: str) -> str:
         return "an address that can't be read"
 
 
-def _response(answer: BaseHTTPResponse) -> Response:
-    headers = {name.lower(): value for name, value in answer.headers.itermerged()}
+def _response(answer: BaseHTTPResponse, attempt: Attempt) -> Response:
+    """Read the answer; raise HTTPException where the connection ended in the midst of it."""
     try:
-        body = answer.read(MOST_BYTES + 1, decode_content=False)
+        if attempt.has_ended:
+            raise HTTPException("the connection ended within the headers")  # noqa: TRY301 - as what the client raises
+        body = b""
+        while len(body) <= MOST_BYTES and (part := answer.read(_PART, decode_content=False)):
+            body += part
     except BaseException:
         answer.close()
         raise
@@ -140,6 +149,7 @@ def _response(answer: BaseHTTPResponse) -> Response:
         answer.close()
     else:
         answer.release_conn()
+    headers = {name.lower(): value for name, value in answer.headers.itermerged()}
     return Response(status=answer.status, headers=headers, body=body[:MOST_BYTES])
 
 
@@ -151,19 +161,24 @@ def _told(where: str, attempt: Attempt, timeout_ms: int) -> Iterator[None]:
     except NoAnswer as exc:
         exc.was_sent = attempt.was_sent
         raise
-    except (Late, TimeoutError) as exc:
-        sent = "after the request was sent" if attempt.was_sent else "before anything was sent"
-        text = f"{where} did not answer within {timeout_ms} ms, {sent}"
-        raise NoAnswer("timeout", text, was_sent=attempt.was_sent) from exc
     except (SSLError, ssl.SSLError) as exc:
         text = f"{where} can't be trusted: {_tls_reason(exc)}"
         raise NoAnswer("broken" if attempt.was_sent else "tls", text, was_sent=attempt.was_sent) from exc
-    except (LocationValueError, UnicodeError, ValueError) as exc:
+    except (HTTPException, OSError, HTTPError, ValueError) as exc:
+        failure = _failure(exc, where, attempt, timeout_ms)
+        # The client quotes an address that it can't read.
+        raise failure from None if failure.reason == "unsendable" else exc
+
+
+def _failure(exc: Exception, where: str, attempt: Attempt, timeout_ms: int) -> NoAnswer:
+    if any(isinstance(one, TimeoutError | Late) for one in (exc, *exc.args)):
+        sent = "after the request was sent" if attempt.was_sent else "before anything was sent"
+        return NoAnswer("timeout", f"{where} did not answer within {timeout_ms} ms, {sent}", was_sent=attempt.was_sent)
+    if isinstance(exc, ValueError) and not attempt.was_sent:
         text = f"the request to {where} is none that HTTP can carry ({type(exc).__name__})"
-        raise NoAnswer("unsendable", text, was_sent=attempt.was_sent) from None
-    except (HTTPError, HTTPException, OSError) as exc:
-        text = f"{where} broke off the connection before its answer was whole ({_kind(exc)})"
-        raise NoAnswer("broken", text, was_sent=attempt.was_sent) from exc
+        return NoAnswer("unsendable", text)
+    text = f"{where} broke off the connection before its answer was whole ({_kind(exc)})"
+    return NoAnswer("broken", text, was_sent=attempt.was_sent)
 
 
 def _tls_reason(exc: BaseException) -> str:
