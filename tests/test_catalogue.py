@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from handlers import catalogue, tables
 from handlers.catalogue import merge
+from handlers.catalogue.families import Family
 from handlers.events import Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
 
 if TYPE_CHECKING:
@@ -202,6 +203,45 @@ def test_a_week_of_daily_runs_is_seven_tasks_with_their_own_files(database: Data
     assert {task["state"] for task in tasks} == {"stopped"}
     assert {task["recording_count"] for task in tasks} == {1}
     assert {task["recorded_ms"] for task in tasks} == {_HOUR - 1000}
+
+
+def test_a_start_that_parts_two_uploads_tells_that_a_file_is_available(database: Database) -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
+    file = Recording(locator="oss:b/1", started_at=_START, ended_at=_START + _HOUR)
+    done = Upload(state="done")
+    uploading = Upload(state="uploading")
+    events = [
+        started(key, _START),
+        Event(kind="upload.progressed", word="Upload", at=_START + 25 * _HOUR, task=key, upload=uploading),
+        Event(kind="recording.created", word="File", at=_START + _HOUR, task=key, recording=file),
+        Event(kind="upload.progressed", word="Upload", at=_START + 2 * _HOUR, task=key, upload=done),
+        started(key, _START + 24 * _HOUR),
+    ]
+    changes = fold(database, [[delivery] for delivery in told_of([([event], _START, "http") for event in events])])
+    assert [row["state"] for row in rows(database)["recordings"]] == ["available"]
+    assert changes[-1] == ["task.started", "recording.available"]
+    assert told_times(changes, "recording.available") == 1
+
+
+def test_a_family_looks_at_the_other_marks_but_once_for_all_that_are_put_in() -> None:
+    key = TaskKey(vendor="aliyun", app_id="a", room_id="r", type="record", task_id="user-1")
+    told = [one for (one,) in told_of([([started(key, _START + n)], _START, "http") for n in range(2000)])]
+    family = Family(key=key)
+    looked = Counting()
+    family.marks = looked
+    for one in told:
+        catalogue.put_again({key: family}, one)
+    assert (len(looked), looked.walks) == (2000, 1 + 1)
+
+
+class Counting(set[Any]):
+    """A set that counts how often somebody walks through it."""
+
+    walks = 0
+
+    def __iter__(self) -> Any:
+        self.walks += 1
+        return super().__iter__()
 
 
 def test_runs_that_change_places_do_not_meet(database: Database) -> None:

@@ -140,6 +140,22 @@ def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) 
     return changes
 
 
+def put_again(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) -> None:
+    """Put an event into its family as `put` does, where nobody asks for the changes.
+
+    The caller settles the files in the end: with thousands of marks and files, to do so after each event takes long.
+    """
+    assert one.event.task is not None, "only an event with a task has a family"  # noqa: S101 - a caller's bug
+    family = families[one.event.task]
+    if is_mark(one.event):
+        family.keep_mark(mark_of(one.event, one.delivery))
+    if one.event.recording is not None:
+        sighting = sighting_of(one.event, one.delivery, one.position)
+        family.keep_sighting(one.event.recording.locator, sighting, afresh=afresh)
+    if one.event.segment is not None:
+        family.put_slice(slice_of(one.event, one.delivery, one.position), afresh=afresh)
+
+
 def _at_once(event: Event) -> list[str]:
     """Return the change that an event is by itself, where it leaves nothing in the catalogue that could be compared."""
     leaves_nothing = not is_mark(event) and event.recording is None and event.segment is None

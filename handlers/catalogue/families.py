@@ -6,7 +6,7 @@ write the difference, so a rebuilt catalogue can't follow other rules than a fol
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -97,34 +97,58 @@ class Family:
     stored_marks: set[Mark] = field(default_factory=set)
     marks: set[Mark] = field(default_factory=set)
     slices: Slices = field(default_factory=Slices)
-    #: run -> how its upload stands, and the starts of the runs; None where the marks have changed since
+    #: the starts of the runs, and run -> how its upload stands; None where the marks have changed since
     _told: tuple[list[int], dict[int, str | None]] | None = None
+    #: the marks by delivery, time and kind, and how many say the same; None until the first is put in
+    _places: dict[tuple[str, int, str], Mark] | None = None
+    _said: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
-    def put_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> list[str]:
-        """Fold what an event says of a file; return the changes, in the order in which rules shall see them."""
+    def keep_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> bool:
+        """Put in what an event says of a file, and leave its row as it is; tell whether that was not known."""
         file = self.files.get(locator)
         if file is None:
             self.files[locator] = file = File(id=new_id("rec"), stored_sightings={})
-        before = dict(file.row)
-        if not file.see(sighting, afresh=afresh):
+        return file.see(sighting, afresh=afresh)
+
+    def keep_mark(self, mark: Mark) -> bool:
+        """Put in what an event says of a run; tell whether nobody had said the same.
+
+        One delivery has one mark of a kind and time: of two that differ, the greater, whatever their order.
+        """
+        if self._places is None:
+            self._places = {one.place: one for one in self.marks}
+            self._said = Counter(one.said for one in self.marks)
+        is_new = not self._said[mark.said]
+        known = self._places.get(mark.place)
+        if known is None or mark.rank > known.rank:
+            self._replace(known, mark, self._places)
+        return is_new
+
+    def _replace(self, known: Mark | None, mark: Mark, places: dict[tuple[str, int, str], Mark]) -> None:
+        if known is not None:
+            self.marks.discard(known)
+            self._said[known.said] -= 1
+        self.marks.add(mark)
+        self._said[mark.said] += 1
+        places[mark.place] = mark
+        if any(one.begins or one.upload is not None for one in (known, mark) if one is not None):
+            self._told = None
+
+    def put_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> list[str]:
+        """Fold what an event says of a file; return the changes, in the order in which rules shall see them."""
+        before = dict(self.files[locator].row) if locator in self.files else {}
+        if not self.keep_sighting(locator, sighting, afresh=afresh):
             return []
+        file = self.files[locator]
         file.settle()
         file.judge(self._upload_of(file))
         return _changes(before, file.row)
 
     def put_mark(self, mark: Mark) -> list[str]:
         """Fold what an event says of a run; return the changes, its kind only where the same was not told before."""
-        is_known = any(known.said == mark.said for known in self.marks)
-        own = [one for one in self.marks if (one.delivery, one.at, one.kind) == (mark.delivery, mark.at, mark.kind)]
-        # One delivery has one mark of a kind and time: of two that differ, the greater, whatever their order.
-        self.marks.difference_update(own)
-        self.marks.add(max((*own, mark), key=lambda one: one.rank))
-        self._told = None
-        changes = [] if is_known or self._goes_on(mark) else [mark.kind]
-        if mark.upload in READABLE:
-            announced = [file for file in self.files.values() if file.row["state"] == ANNOUNCED]
-            changes += ["recording.available" for file in announced if file.judge(self._upload_of(file))]
-        return changes
+        is_new = self.keep_mark(mark)
+        changes = [mark.kind] if is_new and not self._goes_on(mark) else []
+        return changes + ["recording.available"] * (self._judge() if self._told is None else 0)
 
     def put_slice(self, told: Slice, *, afresh: bool = False) -> list[str]:
         """Fold what an event says of a segment; return the changes."""
@@ -156,6 +180,17 @@ class Family:
             for file in files[run]:
                 file.row["task"] = row["id"]
                 file.judge(self.tasks[run]["upload"])
+
+    def _judge(self) -> int:
+        """Judge the files by what the marks say now; return how many became available.
+
+        A word on an upload can make them so, and so can a start that parts one run's upload from the next one's.
+        """
+        _, uploads = self._runs()
+        if READABLE.isdisjoint(uploads.values()):
+            return 0
+        waiting = [file for file in self.files.values() if file.row["state"] == ANNOUNCED and not file.is_gone]
+        return sum(file.judge(self._upload_of(file)) for file in waiting)
 
     def _upload_of(self, file: File) -> str | None:
         starts, uploads = self._runs()

@@ -49,6 +49,11 @@ class Mark:
     progress: int | None = None
 
     @property
+    def place(self) -> tuple[str, int, str]:
+        """Return what a delivery has one mark of."""
+        return (self.delivery, self.at, self.kind)
+
+    @property
     def said(self) -> tuple[object, ...]:
         """Return what tells it from another: two deliveries that say the same are one change."""
         return (self.at, self.kind, self.state, self.begins, self.upload, self.progress)

@@ -159,7 +159,7 @@ class Rebuild:
             for family in families.values():
                 _forget(family, scratch)
             for one in sorted(told, key=lambda t: t.order):
-                catalogue.put(families, one, afresh=self._resolve)
+                catalogue.put_again(families, one, afresh=self._resolve)
             for family in families.values():
                 for file in family.files.values():
                     file.settle()

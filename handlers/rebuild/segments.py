@@ -64,7 +64,7 @@ class SegmentFamily:
             catalogue.lock(connection, [self._key])
             families = catalogue.load(connection, {self._key: ()}, {self._key: names})
             for one in sorted(told, key=lambda one: one.order):
-                catalogue.put(families, one, afresh=self._afresh)
+                catalogue.put_again(families, one, afresh=self._afresh)
             families[self._key].settle()
             return catalogue.write(connection, families.values(), now=now_ms())
 
@@ -126,7 +126,7 @@ class SegmentFamily:
         again = self._scratch.noted({mark.delivery for mark in family.marks})
         family.marks = {mark for mark in family.marks if mark.delivery not in again}
         for mark in self._marks:
-            family.put_mark(mark)
+            family.keep_mark(mark)
         family.settle()
         return len(gone) + catalogue.write(connection, families.values(), now=now_ms())
 
