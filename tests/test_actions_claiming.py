@@ -1,0 +1,413 @@
+"""Claiming: one holder at a time, below the limit, not what is stopped; a late word of a former holder is nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from planning import (
+    AGAIN,
+    DONE,
+    GIVE_UP,
+    UNCLEAR,
+    attempts,
+    call,
+    claim,
+    emptied,
+    let_lapse,
+    make,
+    make_due,
+    numbers,
+    opened,
+    plan,
+    post,
+    rows,
+    settle,
+    states,
+)
+from sqlalchemy import update
+
+from handlers import actions, tables
+from handlers.actions.figures import figures
+from handlers.clock import now_ms
+from handlers.errors import WrongRequest
+from handlers.operation import Outcome
+from handlers.retries import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handlers.actions.quotas import Limiter
+    from handlers.database import Database
+
+LIMITED = {"quota": "main", "api": "UpdateSegment", "limit": 100.0}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with opened(request, tmp_path_factory.mktemp("actions")) as database:
+        yield database
+
+
+@pytest.fixture
+def database(engine: Database) -> Database:
+    """Return one database after the other, empty: each test needs but a few rows."""
+    return emptied(engine)
+
+
+def test_several_claimers_at_once_get_each_action_once(database: Database) -> None:
+    plan(database, *(call(number, lane=f"lane {number % 40}") for number in range(120)))
+    made: list[str] = []
+    at_work: set[str | None] = set()
+    lock = threading.Lock()
+
+    def work(holder: str) -> None:
+        while "planned" in states(database) or "running" in states(database):
+            for one in actions.claim(database, holder, 7):
+                with lock:
+                    assert one.lane not in at_work
+                    at_work.add(one.lane)
+                assert actions.begin(database, [actions.Begin(claimed=one)]) == [True]
+                with lock:
+                    made.append(one.subject)
+                    at_work.remove(one.lane)
+                assert settle(database, one) == "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, ["wrk_a", "wrk_b", "wrk_c", "wrk_d"]))
+    assert sorted(made) == sorted(f"seg_{number}" for number in range(120))
+
+
+def test_slots_lie_an_interval_apart_and_no_window_of_a_second_holds_more_than_the_limit(database: Database) -> None:
+    plan(database, *(call(number, lane=None, **LIMITED) for number in range(260)))
+    slots: list[int] = []
+    for _ in range(14):
+        for taken in claim(database, 20, ahead_us=10_000_000):
+            assert taken.not_before is not None
+            slots.append(taken.not_before)
+    assert len(slots) == 260
+    assert {later - earlier for earlier, later in pairwise(slots)} == {10_417}
+    assert max(sum(first <= slot < first + 1_020_000 for slot in slots) for first in slots) <= 100
+
+
+def test_no_more_is_claimed_than_there_are_slots_soon_and_others_find_work_meanwhile(database: Database) -> None:
+    plan(database, *(call(number, lane=None, **LIMITED) for number in range(100)))
+    plan(database, *(post(number) for number in range(200, 203)))
+    taken = claim(database)
+    assert len([one for one in taken if one.api]) in {10, 11}
+    assert len([one for one in taken if one.destination]) == 3
+    assert claim(database) == []
+
+
+def test_two_accounts_of_one_quota_stay_below_one_limit_and_two_apis_have_one_each(database: Database) -> None:
+    plan(database, *(call(number, lane=None, account=f"a{number % 2}", **LIMITED) for number in range(40)))
+    slots = sorted(one.not_before or 0 for one in claim(database, ahead_us=10_000_000))
+    assert len(slots) == 32
+    assert min(later - earlier for earlier, later in pairwise(slots)) == 10_417
+    other = LIMITED | {"api": "UpdateRecord"}
+    plan(database, *(call(number, lane=None, **other) for number in range(100, 105)))
+    first = [one.not_before or 0 for one in claim(database, ahead_us=100_000) if one.api == "UpdateRecord"]
+    assert len(first) == 5
+    assert first[0] < slots[10]
+
+
+def test_a_destination_has_a_limit_of_its_own_where_it_asks_for_one(database: Database) -> None:
+    plan(database, *(post(number, destination="slow", limit=50.0) for number in range(3)), post(9))
+    taken = claim(database)
+    slots = [one.not_before for one in taken if one.destination == "slow" and one.not_before]
+    assert [later - earlier for earlier, later in pairwise(slots)] == [20_833, 20_833]
+    assert [one.not_before for one in taken if one.destination == "captioning"] == [None]
+
+
+def test_a_missed_slot_is_lost_and_another_comes_after_those_given_since(database: Database) -> None:
+    plan(database, *(call(number, lane=None, **LIMITED) for number in range(5)))
+    taken = claim(database)
+    last = taken[-1].not_before
+    assert last is not None
+    assert actions.another_slot(database, taken[0]) == last + 10_417
+
+
+def test_the_word_too_fast_pushes_all_calls_of_the_api_back_and_no_others(database: Database) -> None:
+    plan(database, *(call(number, lane=None, **LIMITED) for number in range(3)))
+    first, *_ = claim(database, 1)
+    throttled = Outcome(verdict="again", code="FlowLimitExceeded", is_throttled=True, after_ms=30_000)
+    assert make(database, first, throttled) == "again"
+    assert claim(database) == []
+    ahead = figures(database).ahead_ms["main", "UpdateSegment"]
+    assert 25_000 < ahead <= 30_000
+    plan(database, call(9, lane=None, **LIMITED | {"api": "UpdateRecord"}))
+    assert numbers(claim(database)) == [9]
+    assert figures(database).oldest_ms["volcengine.update_segment"] >= 0
+
+
+def test_a_counterpart_gets_no_more_than_it_has_room_for(database: Database) -> None:
+    plan(database, *(post(number) for number in range(9)))
+    plan(database, *(post(number, destination="other") for number in range(10, 19)))
+
+    def room(limiter: Limiter) -> int:
+        return 2 if limiter.quota == "captioning" else 5
+
+    taken = claim(database, room=room)
+    assert [one.destination for one in taken].count("captioning") == 2
+    assert [one.destination for one in taken].count("other") == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("all", ""),
+        ("rule", "short-slices"),
+        ("operation", "volcengine.update_segment"),
+        ("account", "volcengine/classroom"),
+    ],
+)
+def test_what_is_stopped_is_not_claimed_until_it_goes_on(database: Database, kind: str, name: str) -> None:
+    plan(database, call(1))
+    actions.stop(database, kind, name, now=now_ms())
+    actions.stop(database, kind, name, now=now_ms())
+    assert claim(database) == []
+    assert [tuple(one) for one in figures(database).stopped] == [(kind, name)]
+    assert figures(database).oldest_ms.keys() == {"volcengine.update_segment"}
+    assert actions.go(database, kind, name)
+    assert not actions.go(database, kind, name)
+    assert numbers(claim(database)) == [1]
+
+
+def test_stopping_one_thing_stops_no_other(database: Database) -> None:
+    plan(database, call(1), post(2), post(3, destination="other"), call(4, lane="b", rule="another", account="x"))
+    for kind, name in (("destination", "other"), ("rule", "another"), ("account", "aliyun/classroom")):
+        actions.stop(database, kind, name, now=now_ms())
+    assert sorted(numbers(claim(database))) == [1, 2]
+    with pytest.raises(WrongRequest, match="expected one of all, rule, operation, account, destination"):
+        actions.stop(database, "lane", "x", now=now_ms())
+
+
+def test_every_attempt_is_written_down_before_its_call_and_with_its_answer(database: Database) -> None:
+    plan(database, call(1))
+    (taken,) = claim(database)
+    assert actions.begin(database, [actions.Begin(claimed=taken, request="POST /?Action=UpdateSegment")]) == [True]
+    assert states(database) == ["running"]
+    (open_,) = attempts(database, taken.id)
+    assert (open_["number"], open_["request"], open_["ended_at"]) == (1, "POST /?Action=UpdateSegment", None)
+    told = actions.Settle(claimed=taken, outcome=AGAIN, answer='{"a":"\0\ud800"}' + "x" * 9_999, duration_ms=12)
+    assert actions.settle(database, [told]) == ["again"]
+    make_due(database)
+    (again,) = claim(database)
+    assert make(database, again, DONE) == "done"
+    first, second = attempts(database, taken.id)
+    assert (first["outcome"], first["code"], first["detail"], first["duration_ms"]) == (
+        "again",
+        "InternalError",
+        "try later",
+        12,
+    )
+    assert first["answer"].startswith('{"a":"\\0\\ud800"}')
+    assert len(first["answer"]) < 5_000
+    assert (second["number"], second["outcome"], second["request_id"]) == (2, "done", "req-1")
+    row = rows(database)[0]
+    assert (row["attempts"], row["outcome"], row["request_id"], row["reason"]) == (2, "done", "req-1", None)
+
+
+def test_a_call_is_not_due_again_before_its_next_try_and_keeps_its_lane_waiting(database: Database) -> None:
+    plan(database, call(1), call(2))
+    (taken,) = claim(database)
+    before = now_ms()
+    assert make(database, taken, Outcome(verdict="again", after_ms=60_000)) == "again"
+    row = rows(database)[0]
+    assert before + 60_000 <= row["due_at"] <= now_ms() + 60_000
+    assert claim(database) == []
+    make_due(database)
+    assert numbers(claim(database)) == [1]
+
+
+def test_what_can_not_succeed_is_dead_at_once_and_its_lane_goes_on(database: Database) -> None:
+    plan(database, call(1), call(2))
+    assert make(database, claim(database)[0], GIVE_UP) == "dead"
+    assert rows(database)[0]["reason"] == "InvalidParameter: Duration is wrong"
+    assert numbers(claim(database)) == [2]
+
+
+def test_a_schedule_ends(database: Database) -> None:
+    plan(database, call(1, schedule=Schedule(delays_ms=(0,), tries=3)))
+    told = [make(database, claim(database)[0], AGAIN) for _ in range(3)]
+    assert told == ["again", "again", "dead"]
+    assert rows(database)[0]["reason"] == "InternalError: try later; that was try 3 of 3"
+
+
+def test_an_unclear_outcome_is_tried_again_only_where_a_repeat_does_no_harm(database: Database) -> None:
+    plan(database, call(1), call(2, lane="b", is_repeatable=False))
+    told = {one.subject: make(database, one, UNCLEAR) for one in claim(database)}
+    assert told == {"seg_1": "again", "seg_2": "dead"}
+    assert "a repeat could do harm" in rows(database)[1]["reason"]
+
+
+def test_what_fails_before_its_call_counts_as_a_try_and_is_shown(database: Database) -> None:
+    plan(database, call(1, schedule=Schedule(delays_ms=(0,), tries=2)))
+    unset = Outcome(verdict="again", detail="SettingsError: access_key_id is not set")
+    assert [settle(database, claim(database)[0], unset) for _ in range(2)] == ["again", "dead"]
+    (action,) = rows(database)
+    assert [one["detail"] for one in attempts(database, action["id"])] == [
+        "SettingsError: access_key_id is not set"
+    ] * 2
+
+
+def test_a_lost_workers_actions_are_taken_up_after_the_lease_and_its_late_answer_changes_nothing(
+    database: Database,
+) -> None:
+    plan(database, call(1), call(2, lane="b"), call(3, lane="c", is_repeatable=False), call(4))
+    lost = {one.subject: one for one in claim(database)}
+    for name in ("seg_1", "seg_3"):
+        assert actions.begin(database, [actions.Begin(claimed=lost[name])]) == [True]
+    assert actions.take_up_lost(database) == 0
+    let_lapse(database)
+    assert actions.take_up_lost(database, chance=lambda: 0.0) == 3
+    assert actions.take_up_lost(database) == 0
+    assert states(database) == ["again", "planned", "dead", "planned"]
+    assert "the worker that made the call was lost" in rows(database)[2]["reason"]
+    taken = {one.subject: one for one in actions.claim(database, "wrk_other", 9)}
+    assert taken.keys() == {"seg_1", "seg_2"}
+    before = [dict(row) for row in rows(database)]
+    assert [settle(database, lost[name], DONE) for name in ("seg_1", "seg_2", "seg_3")] == [None] * 3
+    assert actions.begin(database, [actions.Begin(claimed=lost["seg_2"])]) == [False]
+    actions.renew(database, list(lost.values()))
+    assert actions.give_back(database, list(lost.values())) == 0
+    assert [dict(row) for row in rows(database)] == before
+    assert [one["is_unclear"] for one in attempts(database, lost["seg_1"].id)] == [True]
+    assert make(database, taken["seg_1"], DONE) == "done"
+
+
+def test_a_renewed_lease_is_not_taken_up_and_what_has_not_begun_can_be_given_back(database: Database) -> None:
+    plan(database, call(1), call(2, lane="b"))
+    taken = claim(database)
+    let_lapse(database)
+    actions.renew(database, taken)
+    assert actions.take_up_lost(database) == 0
+    (begun,) = [one for one in taken if one.subject == "seg_1"]
+    assert actions.begin(database, [actions.Begin(claimed=begun)]) == [True]
+    plan(database, call(0, lane="b"))
+    assert actions.give_back(database, taken) == 1
+    assert numbers(claim(database)) == [0], "what came meanwhile and is earlier goes first"
+    assert settle(database, begun) == "done"
+
+
+def test_a_sequence_number_grows_with_every_attempt_of_a_lane_and_is_at_least_the_time(database: Database) -> None:
+    plan(database, call(1, sequence="SequenceNumber", lane="push"), call(2, sequence="SequenceNumber", lane="other"))
+    seconds = int(time.time())
+    drawn = []
+    for _ in range(3):
+        (taken,) = [one for one in claim(database, 1) if one.lane == "push"] or [
+            one for one in claim(database, 1) if one.lane == "push"
+        ]
+        assert taken.sequence_number is not None
+        drawn.append(taken.sequence_number)
+        make(database, taken, AGAIN, chance=lambda: 0.0)
+    assert drawn[0] < drawn[1] < drawn[2] < 2**31
+    assert seconds <= drawn[0] <= seconds + 5
+
+
+def test_a_sequence_goes_on_from_a_number_that_is_ahead_of_the_time(database: Database) -> None:
+    plan(database, call(1, sequence="SequenceNumber"))
+    with database.write() as connection:
+        connection.execute(tables.sequences.insert(), [{"name": call().lane, "last": 2_000_000_000}])
+    assert claim(database)[0].sequence_number == 2_000_000_001
+
+
+# --- the operator's verbs -----------------------------------------------------------------------------------------
+
+
+def test_a_dead_action_can_be_retried_with_its_whole_schedule(database: Database) -> None:
+    plan(database, call(1, schedule=Schedule(delays_ms=(0,), tries=2), expires_at=now_ms() + 60_000), call(2))
+    assert [make(database, claim(database)[0], AGAIN) for _ in range(2)] == ["again", "dead"]
+    (action, _) = rows(database)
+    with database.write() as connection:
+        connection.execute(update(tables.actions).values(expires_at=1).where(tables.actions.c.id == action["id"]))
+    actions.retry(database, action["id"], now=now_ms())
+    assert [make(database, claim(database)[0], AGAIN) for _ in range(2)] == ["again", "dead"]
+    assert rows(database)[0]["attempts"] == 4
+    with pytest.raises(WrongRequest, match="there is no action act_x"):
+        actions.retry(database, "act_x", now=now_ms())
+    with pytest.raises(WrongRequest, match="the action is planned; only one that is again or cancelled or dead"):
+        actions.retry(database, rows(database)[1]["id"], now=now_ms())
+
+
+def test_a_retry_by_hand_does_not_wait_for_the_next_try(database: Database) -> None:
+    plan(database, call(1))
+    (taken,) = claim(database)
+    make(database, taken, Outcome(verdict="again", after_ms=3_600_000))
+    actions.retry(database, taken.id, now=now_ms())
+    assert numbers(claim(database)) == [1]
+
+
+def test_an_action_can_be_cancelled_until_its_call_is_in_hand(database: Database) -> None:
+    plan(database, call(1), call(2), post(2, step=1))
+    taken = claim(database)
+    first, second, _ = rows(database)
+    actions.cancel(database, second["id"], now=now_ms())
+    assert states(database) == ["planned", "cancelled", "cancelled"]
+    with pytest.raises(WrongRequest, match="about to be made or under way"):
+        actions.cancel(database, first["id"], now=now_ms())
+    make(database, taken[0])
+    with pytest.raises(WrongRequest, match="the action is done; only one that is again or planned can be cancelled"):
+        actions.cancel(database, first["id"], now=now_ms())
+
+
+def test_all_that_a_filter_means_can_be_counted_and_then_retried(database: Database) -> None:
+    plan(database, *(call(number, lane=None, rule=f"rule-{number % 2}") for number in range(70)))
+    while taken := claim(database):
+        for one in taken:
+            make(database, one, GIVE_UP)
+    chosen = actions.Filter(rule="rule-1", states=("dead",), since=now_ms() - 60_000)
+    assert actions.count(database, chosen) == 35
+    assert actions.retry_all(database, chosen, now=now_ms(), most=33) == 33
+    assert actions.count(database, chosen) == 2
+    assert actions.count(database, actions.Filter(until=now_ms() - 60_000)) == 0
+    with pytest.raises(WrongRequest, match="state: is 'gone'; expected one of planned, shadow"):
+        actions.Filter(states=("gone",))
+
+
+def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(database: Database) -> None:
+    plan(database, post(1), call(1, step=1, limit=150, quota="main", api="UpdateSegment"), call(2, lane="b"))
+    for _ in range(2):
+        for one in claim(database):
+            make(database, one)
+    ids = [row["id"] for row in rows(database)]
+    assert actions.rerun(database, ids[:2], now=now_ms()) == 2
+    assert actions.rerun(database, ids[:1], now=now_ms()) == 1
+    old, new = rows(database)[:3], rows(database)[3:]
+    assert [(row["original"], row["generation"], row["state"]) for row in new] == [
+        (ids[0], 1, "planned"),
+        (ids[1], 1, "planned"),
+        (ids[0], 2, "planned"),
+    ]
+    assert new[1]["after"] == new[0]["id"]
+    assert [row["interval_us"] for row in (old[1], new[1])] == [6_944, 6_944]
+    assert [one.id for one in claim(database)] == [new[0]["id"], new[2]["id"]]
+    assert actions.rerun(database, [new[1]["id"]], now=now_ms()) == 0, "what was never done is not repeated"
+
+
+def test_a_consumer_that_finishes_later_says_how_it_went(database: Database) -> None:
+    plan(database, post(1), post(2))
+    for one in claim(database):
+        make(database, one)
+    first, second = (row["id"] for row in rows(database))
+    actions.record_result(database, first, "done", detail="12 captions", now=now_ms())
+    actions.record_result(database, second, "failed", detail="no speech", now=now_ms())
+    assert [(row["state"], row["result"], row["result_detail"], row["reason"]) for row in rows(database)] == [
+        ("done", "done", "12 captions", None),
+        ("dead", "failed", "no speech", "its consumer failed: no speech"),
+    ]
+    actions.retry(database, second, now=now_ms())
+    with pytest.raises(WrongRequest, match="the action is planned; only one that is done can be given a result"):
+        actions.record_result(database, second, "done", now=now_ms())
+
+
+def test_the_figures_tell_what_waits_and_how_long(database: Database) -> None:
+    plan(database, call(1), call(2), post(3), now=now_ms() - 5_000)
+    told = figures(database)
+    assert told.waiting == {("volcengine.update_segment", "planned"): 2, ("http.post", "planned"): 1}
+    assert all(5_000 <= age < 15_000 for age in told.oldest_ms.values())
+    assert told.oldest_ms.keys() == {"volcengine.update_segment", "http.post"}
