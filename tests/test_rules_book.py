@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -150,3 +152,13 @@ def test_threads_see_old_or_new_rules_and_nothing_between(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert seen == {("one",), ("two",)}
+
+
+def test_without_a_file_the_libraries_of_expressions_are_not_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from handlers.rules import Known, RuleBook\n"
+        "book = RuleBook(Path('rules.yaml'), Known(operations={}, vendors=()))\n"
+        "print(sorted({'cel_expr_python', 'google.protobuf', 'ruamel.yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

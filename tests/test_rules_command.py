@@ -69,7 +69,7 @@ def test_every_problem_has_its_line_and_the_end_is_1(tmp_path: Path, environ: di
     assert done.returncode == 1
     problems = [line for line in done.stdout.splitlines() if "warning" not in line]
     assert problems[0].startswith("mine.yaml:7:47: Duration is 900; expected ")
-    assert problems[1] == 'mine.yaml:9:33: segment.duration_ms is "6s"; expected a whole number'
+    assert problems[1] == 'mine.yaml:9:32: segment.duration_ms is "6s"; expected a whole number'
     assert "problems in mine.yaml" in problems[-1]
 
 
@@ -77,8 +77,12 @@ def test_every_problem_has_its_line_and_the_end_is_1(tmp_path: Path, environ: di
     ("before", "after", "said"),
     [
         ("61000", "1000", "expected the calls volcengine.update_segment; came none (condition)"),
-        ("expect: []", "expect: [{volcengine.update_segment: {Duration: 20}}]", "expected the calls volcengine.update_segment; came none"),
-        ("segment: {duration_ms: 61000}", "segment: {}", "came none (failed: _>_(null, int)"),
+        (
+            "expect: []",
+            "expect: [{volcengine.update_segment: {}}]",
+            "expected the calls volcengine.update_segment; came",
+        ),
+        ("segment: {duration_ms: 61000}", "segment: {}", "came none (failed: > on (null, int)"),
         ("{Duration: 20}}]", "{Duration: 30}}]", "update_segment has Duration 20; expected 30"),
         ("{Duration: 20}}]", "{}}]", "update_segment has Duration 20; expected not at all"),
         ("{Duration: 20}}]", "{Duration: 20, Handle: true}}]", "has Handle not at all; expected True"),

@@ -11,7 +11,8 @@ from rule_operations import AT, RECORDING, SEGMENT, TASK, change, rules_of
 from handlers.events import KINDS
 from handlers.rules import Change
 from handlers.rules.change import FIELDS, VARIABLES
-from handlers.rules.expressions import Expression, NotAnExpression, NoValue, Scope
+from handlers.rules.expressions import Expression, NotAnExpression, Scope
+from handlers.rules.problems import NoValue
 
 _FOREVER = "[0,1,2,3,4,5,6,7,8,9]"
 

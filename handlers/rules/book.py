@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from handlers.rules.matching import Rules
+from handlers.rules.matching import Rules, version_of
 from handlers.rules.problems import Problem
-from handlers.rules.rule_file import read_rules, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +125,8 @@ class RuleBook:
         version = version_of(text)
         if version == self._standing.file_version:
             return self._standing
+        from handlers.rules.rule_file import read_rules  # noqa: PLC0415 - 30 MB that nobody needs without rules
+
         file = read_rules(text, self._known)
         if file.errors:
             return self._broken(file.errors, version)

@@ -26,6 +26,7 @@ from handlers.moments import to_text
 from handlers.rules import messages
 from handlers.rules.change import ACCOUNT, FIELDS, VARIABLES, views_of
 from handlers.rules.faults import Fault, failure, faults
+from handlers.rules.problems import NoValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,10 +71,6 @@ class NotAnExpression(ValueError):
         super().__init__("; ".join(one.text for one in wrong))
 
 
-class NoValue(ValueError):
-    """The expression has no value for this very change; the message says why."""
-
-
 class Scope:
     """What expressions see of one change."""
 
@@ -103,9 +100,12 @@ class Expression:
         """Return the value as JSON holds it: times RFC 3339, durations milliseconds. Raise NoValue, saying why."""
         try:
             value = self._expression.eval(scope.activation)
+            plain = value.plain_value()
+            if plain is True or plain is False:  # what a condition is: most evaluations end here
+                return plain
             if value.type() == cel.Type.ERROR:
-                raise NoValue(failure(str(value.plain_value())))
-            return _json(value.plain_value(), scope.change)
+                raise NoValue(failure(str(plain)))
+            return _json(plain, scope.change)
         except (RuntimeError, TypeError, OverflowError) as exc:
             # A raised budget; a value that Python has no type for, such as an optional.
             raise NoValue(failure(_first_line(exc))) from exc

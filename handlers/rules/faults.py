@@ -29,6 +29,7 @@ _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _NO_FIELD: Final = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
 _NO_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
 _OPERATORS: Final = {"@in": "in", "_?_:_": "? :", "_[_]": "[ ]", "@not_strictly_false": "&&"}
+_APPLIED: Final = re.compile(r"(_.+_|@in)\((.*)\)")
 _STATUS: Final = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
 _TYPES: Final = (
     (re.compile(r"wrapper\((\w+)\)"), r"\1"),
@@ -59,8 +60,10 @@ def failure(said: str) -> str:
     if "Iteration budget exceeded" in text:
         return "it takes too long: the budget of an expression is exceeded"
     if text.startswith("No matching overloads found : "):
-        applied = _simple(text.removeprefix("No matching overloads found : ")).replace("null_type", "null")
-        return f"{applied} has no meaning; a value is absent, or of another type"
+        applied = text.removeprefix("No matching overloads found : ").replace("null_type", "null")
+        match = _APPLIED.fullmatch(_simple(applied.replace("int64", "int")))
+        shown = f"{_OPERATORS.get(match[1], match[1].strip('_'))} on ({match[2]})" if match else _simple(applied)
+        return f"{shown} has no meaning; a value is absent, or of another type"
     if text.startswith("Key not found in map"):
         return f"{text.replace('Key not found in map :', 'there is no')}; ask has(...) before"
     if "type URL" in text:

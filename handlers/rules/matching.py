@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from handlers.errors import WrongRequest
 from handlers.operation import complete
-from handlers.rules.expressions import NoValue, Scope
 from handlers.rules.model import derived_name
-from handlers.rules.templates import evaluate
+from handlers.rules.problems import NoValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from handlers.rules.change import Change
+    from handlers.rules.expressions import Scope
     from handlers.rules.model import Batch, Known, Limits, Mode, Retry, Rule
 
 #: why a rule asks for nothing: it is for other accounts, its calls are another vendor's, the event is older than
@@ -81,6 +81,11 @@ class Answer:
 
 
 _NOTHING: Final = Answer()
+
+
+def version_of(text: str) -> str:
+    """Return 16 hexadecimal digits that tell one text of rules from another."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 class Rules:
@@ -205,13 +210,19 @@ class _Matching:
         return complete(operation.parameters, taken | told)
 
     def _value(self, key: str, template: Any) -> Any:  # noqa: ANN401 - any JSON value
+        if template is None or isinstance(template, bool | int | float | str):
+            return template
+        from handlers.rules.templates import evaluate  # noqa: PLC0415 - as in _seen
+
         try:
-            return evaluate(template, self._seen()) if _needs_scope(template) else template
+            return evaluate(template, self._seen())
         except NoValue as exc:
             raise NoValue(f"{key}: {exc}") from exc
 
     def _seen(self) -> Scope:
         if self._scope is None:
+            from handlers.rules.expressions import Scope  # noqa: PLC0415 - 30 MB that nobody needs without rules
+
             self._scope = Scope(self._change)
         return self._scope
 
@@ -220,10 +231,6 @@ def _derived(rule: Rule, step: int, change: Change) -> str:
     """Name a new task: the same for the same rule, step and change, so that a repeated call makes no second."""
     told = json.dumps([rule.name, step, change.name, change.subject])
     return f"rh-{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
-
-
-def _needs_scope(template: object) -> bool:
-    return not (template is None or isinstance(template, bool | int | float | str))
 
 
 def _once(rule: Rule, change: Change) -> Once:

@@ -1,4 +1,4 @@
-"""What is wrong in a file of rules, and where: one sentence with its line and column."""
+"""What is wrong in a file of rules, and where: one sentence with its line and column; and what has no value."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handlers.rules.nodes import Place
+
+
+class NoValue(ValueError):
+    """An expression has no value for some change; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ from handlers.events import KINDS
 from handlers.rules import notation, pitfalls
 from handlers.rules.keys import BATCH_KEYS, FILE_KEYS, LIMITS_KEYS, REQUIRED, RETRY_KEYS, RULE_KEYS
 from handlers.rules.loops import find_loops
+from handlers.rules.matching import version_of
 from handlers.rules.model import (
     MODES,
     SCOPES,
@@ -52,11 +52,6 @@ class RuleFile:
     warnings: Sequence[Problem]
     #: of the text, 16 hexadecimal digits
     version: str
-
-
-def version_of(text: str) -> str:
-    """Return 16 hexadecimal digits that tell one text of rules from another."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def read_rules(text: str, known: Known) -> RuleFile:

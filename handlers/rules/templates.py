@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from handlers.rules import pitfalls
-from handlers.rules.expressions import Expression, NotAnExpression, NoValue
+from handlers.rules.expressions import Expression, NotAnExpression
 from handlers.rules.nodes import Mapping, Node, Scalar, Sequence
+from handlers.rules.problems import NoValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
