@@ -1,0 +1,248 @@
+"""Actions against a simple model: whatever is planned, claimed, settled, lost, stopped and retried, in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, opened, plan, rows
+
+from handlers import actions
+from handlers.actions.claiming import LEASE_MS
+from handlers.errors import WrongRequest
+from handlers.retries import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from handlers.actions import Claimed
+    from handlers.database import Database
+
+_TRIES = 3
+_LANES = ("one", "two", None)
+
+
+@dataclass
+class Known:
+    """What the model knows of an action."""
+
+    lane: str | None
+    order: tuple[int, int]
+    is_repeatable: bool
+    rule: str
+    state: str = "planned"
+    tries: int = 0
+    #: in hand: its token, when its lease ends, and whether its call has begun
+    token: int | None = None
+    lease_until: int = 0
+    is_begun: bool = False
+
+
+class Model(RuleBasedStateMachine):
+    """The actions of three lanes and two rules, one of which may be stopped; time passes only by a rule."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        emptied(self.database)
+        self.now = 1_700_000_000_000
+        self.known: dict[str, Known] = {}
+        self.stopped: set[str] = set()
+        #: everything that was ever in hand, the late words of former holders included
+        self.handed: list[Claimed] = []
+
+    def clock(self, _connection: object) -> int:
+        return self.now * 1000
+
+    # --- what happens -----------------------------------------------------------------------------------------
+
+    @rule(
+        lane=st.sampled_from(_LANES),
+        at=st.integers(min_value=0, max_value=20),
+        is_repeatable=st.booleans(),
+        name=st.sampled_from(("a", "b")),
+    )
+    def plan(self, lane: str | None, at: int, is_repeatable: bool, name: str) -> None:  # noqa: FBT001 - a model's own
+        number = len(self.known)
+        one = call(
+            number,
+            at=at,
+            lane=lane,
+            rule=name,
+            is_repeatable=is_repeatable,
+            schedule=Schedule(delays_ms=(0,), tries=_TRIES),
+        )
+        plan(self.database, one, now=self.now)
+        plan(self.database, one, now=self.now)
+        self.known[f"seg_{number}"] = Known(lane=lane, order=(at, number), is_repeatable=is_repeatable, rule=name)
+
+    @rule(most=st.integers(min_value=1, max_value=4))
+    def claim(self, most: int) -> None:
+        expected = self._claimable()
+        taken = actions.claim(self.database, "wrk", most, clock=self.clock)
+        assert len(taken) == min(most, len(expected)), (taken, expected)
+        for one in taken:
+            assert one.subject in expected
+            known = self.known[one.subject]
+            known.token, known.lease_until, known.is_begun = one.token, self.now + LEASE_MS, False
+            self.handed.append(one)
+
+    @precondition(lambda self: self.handed)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.handed))
+        known = self.known[one.subject]
+        if known.token == one.token and known.is_begun:
+            return
+        is_ours = known.token == one.token
+        assert actions.begin(self.database, [actions.Begin(claimed=one)], clock=self.clock) == [is_ours]
+        if is_ours:
+            known.state, known.is_begun, known.tries = "running", True, known.tries + 1
+
+    @precondition(lambda self: self.handed)
+    @rule(data=st.data(), outcome=st.sampled_from((DONE, AGAIN, GIVE_UP, UNCLEAR)))
+    def settle(self, data: st.DataObject, outcome: Any) -> None:
+        one = data.draw(st.sampled_from(self.handed))
+        known = self.known[one.subject]
+        told = actions.Settle(claimed=one, outcome=outcome)
+        (state,) = actions.settle(self.database, [told], clock=self.clock, chance=lambda: 0.0)
+        if known.token != one.token:
+            assert state is None, "a late word changes nothing"
+            return
+        known.tries += not known.is_begun
+        known.token, known.is_begun = None, False
+        known.state = self._after(known, outcome)
+        assert state == known.state
+
+    @rule(passed=st.sampled_from((1, 5_000, LEASE_MS + 1)))
+    def pass_time(self, passed: int) -> None:
+        self.now += passed
+
+    @rule()
+    def take_up_lost(self) -> None:
+        lost = [one for one in self.known.values() if one.token is not None and one.lease_until < self.now]
+        assert actions.take_up_lost(self.database, clock=self.clock, chance=lambda: 0.0) == len(lost)
+        for known in lost:
+            if known.is_begun:
+                known.state = self._after(known, UNCLEAR)
+            known.token, known.is_begun = None, False
+
+    @rule()
+    def renew(self) -> None:
+        actions.renew(self.database, self.handed, clock=self.clock)
+        held = {(one.subject, one.token) for one in self.handed}
+        for subject, known in self.known.items():
+            if (subject, known.token) in held:
+                known.lease_until = self.now + LEASE_MS
+
+    @precondition(lambda self: self.handed)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.handed))
+        known = self.known[one.subject]
+        is_ours = known.token == one.token and not known.is_begun
+        assert actions.give_back(self.database, [one]) == is_ours
+        if is_ours:
+            known.token = None
+
+    @rule(name=st.sampled_from(("a", "b")), is_on=st.booleans())
+    def switch(self, name: str, is_on: bool) -> None:  # noqa: FBT001 - a model's own
+        if is_on:
+            assert actions.go(self.database, "rule", name) == (name in self.stopped)
+            self.stopped.discard(name)
+        else:
+            actions.stop(self.database, "rule", name, now=self.now)
+            self.stopped.add(name)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        subject = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[subject]
+        can = known.token is None and known.state in {"planned", "again"}
+        assert self._is_done(lambda: actions.cancel(self.database, self._id(subject), now=self.now)) == can
+        known.state = "cancelled" if can else known.state
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        subject = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[subject]
+        can = known.token is None and known.state in {"dead", "cancelled", "again"}
+        assert self._is_done(lambda: actions.retry(self.database, self._id(subject), now=self.now)) == can
+        if can:
+            known.state, known.tries = "again" if known.state == "again" else "planned", 0
+
+    # --- what must hold ---------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_states_are_those_of_the_model(self) -> None:
+        assert {row["subject"]: row["state"] for row in rows(self.database)} == {
+            subject: known.state for subject, known in self.known.items()
+        }
+
+    @invariant()
+    def each_lane_with_work_has_one_head_and_without_a_lane_nothing_waits(self) -> None:
+        for lane in _LANES:
+            stages = [row["stage"] for row in rows(self.database) if row["lane"] == lane and row["stage"] != "over"]
+            heads = [stage for stage in stages if stage in {"ready", "claimed"}]
+            assert len(heads) == (len(stages) if lane is None else bool(stages)), stages
+
+    def _claimable(self) -> set[str]:
+        """Return what may be taken in hand: the first of each lane in which nothing is in hand."""
+        found = set()
+        for subject, known in self.known.items():
+            others = [one for one in self.known.values() if one.lane == known.lane and self._is_open(one)]
+            is_free = known.lane is None or (
+                all(one.token is None for one in others)
+                and known.order == min((one.order for one in others), default=None)
+            )
+            if self._is_open(known) and known.token is None and is_free and known.rule not in self.stopped:
+                found.add(subject)
+        return found
+
+    @staticmethod
+    def _is_open(known: Known) -> bool:
+        return known.state in {"planned", "again", "running"}
+
+    @staticmethod
+    def _after(known: Known, outcome: Any) -> str:
+        if outcome.verdict == "done":
+            return "done"
+        is_harmful = outcome.is_unclear and not known.is_repeatable
+        return "dead" if outcome.verdict == "give_up" or is_harmful or known.tries >= _TRIES else "again"
+
+    def _id(self, subject: str) -> str:
+        return str(next(row["id"] for row in rows(self.database) if row["subject"] == subject))
+
+    @staticmethod
+    def _is_done(verb: Callable[[], None]) -> bool:
+        try:
+            verb()
+        except WrongRequest:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with opened(request, tmp_path_factory.mktemp("model")) as database:
+        yield database
+
+
+def test_actions_behave_as_the_model_says_whatever_happens_in_any_order(engine: Database) -> None:
+    machine = type("ModelOnEngine", (Model,), {"database": engine})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40 if engine.is_sqlite else 25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
