@@ -20,6 +20,7 @@ from handlers.inbox import Inbox
 from handlers.inbox.processing import Processor
 from handlers.reading import meaning
 from handlers.rebuild import rebuild
+from handlers.rebuild.segments import SegmentFamily
 from handlers.settings import Settings, load
 from handlers.vendors import VENDORS
 from standin.callbacks import volcengine
@@ -28,6 +29,8 @@ from standin.callbacks.world import COUNTERPARTS, World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from handlers.database import Database
     from handlers.events import Incoming
@@ -315,3 +318,47 @@ def test_promise_5_what_is_older_than_the_oldest_kept_delivery_stays_of_segments
         connection.execute(delete(tables.deliveries).where(tables.deliveries.c.id.in_(gone)))
     rebuild(filled, settings, VENDORS)
     assert rows(filled) == before
+
+
+def test_promise_5_a_segment_that_is_told_while_the_rebuild_looks_for_what_is_gone_stays(
+    filled: Database, inbox: Inbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ghost that old deliveries don't tell of any more is told by a live one between the look and the sweep."""
+    with filled.write() as connection:
+        one = dict(
+            connection.execute(select(tables.segments).where(tables.segments.c.bucket == "slices")).mappings().first()
+            or {}
+        )
+        ghost = one | {"id": "seg_ghost", "locator": "slices/ghost.wav", "key": "ghost.wav"}
+        connection.execute(insert(tables.segments), [ghost])
+        connection.execute(
+            update(tables.identifiers)
+            .where(tables.identifiers.c.identifier == one["identifier"])
+            .values(segment_count=tables.identifiers.c.segment_count + 1)
+        )
+    data = {"Stream": {"UserId": "teacher", "StreamType": 0}, "ObjectKey": "ghost.wav", "Size": 1, "Duration": 20_000}
+    at = one["started_at"]
+    live = from_volcengine(
+        "SegmentRealTimeData",
+        one["at"] + 1,
+        Bucket="slices",
+        Identifier=one["identifier"],
+        Data=[data | {"TimeStamp": at, "SampleRate": "44100", "BitsPerSample": "16", "Channels": "2"}],
+    )
+    look = SegmentFamily._look
+    told = []
+
+    def interrupted(self: SegmentFamily, connection: Connection) -> Any:
+        found = look(self, connection)
+        if found[0] and not told:
+            told.append(inbox.accept(live))
+            settle(filled, settings)
+        return found
+
+    monkeypatch.setattr(SegmentFamily, "_look", interrupted)
+    rebuild(filled, settings, VENDORS)
+    assert told
+    with filled.read() as connection:
+        known = connection.execute(select(tables.segments.c.id).where(tables.segments.c.key == "ghost.wav")).scalars()
+        assert known.all() == ["seg_ghost"]
+    assert rebuild(filled, settings, VENDORS).rows_changed == 0

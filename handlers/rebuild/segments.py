@@ -15,7 +15,7 @@ from handlers import catalogue, tables
 from handlers.catalogue.families import is_mark, mark_of
 from handlers.catalogue.slices import Slices, slice_of
 from handlers.clock import now_ms
-from handlers.rows import delete
+from handlers.rows import delete, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +76,7 @@ class SegmentFamily:
                 gone, identifiers = self._look(connection)
             with self._database.write() as connection:
                 catalogue.lock(connection, [self._key])
-                if self._identifiers(connection) == before:
+                if self._identifiers(connection) == before and _still_so(connection, gone):
                     return self._write(connection, gone, identifiers)
         with self._database.write() as connection:
             catalogue.lock(connection, [self._key])
@@ -97,7 +97,7 @@ class SegmentFamily:
                 elif self._scratch.has_slice(row["identifier"], row["locator"]):
                     slices.count(row["identifier"])
                 else:
-                    gone.append({"id": row["id"]})
+                    gone.append({"id": row["id"], "delivery": row["delivery"]})
         return gone, slices.identifiers
 
     def _stored(self, connection: Connection) -> Iterator[Sequence[RowMapping]]:
@@ -129,6 +129,15 @@ class SegmentFamily:
             family.keep_mark(mark)
         family.settle()
         return len(gone) + catalogue.write(connection, families.values(), now=now_ms())
+
+
+def _still_so(connection: Connection, gone: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether nobody has told of any of these segments since they were found to be gone."""
+    told_by = {
+        row["id"]: row["delivery"]
+        for row in fetch(connection, tables.segments, ("id",), [(one["id"],) for one in gone])
+    }
+    return all(told_by.get(one["id"]) == one["delivery"] for one in gone)
 
 
 def _after(last: tuple[str, str]) -> ColumnElement[bool]:
