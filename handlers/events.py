@@ -25,6 +25,10 @@ PushState = Literal["stopped", "reconnecting", "pushing", "switched"]
 #: the doors through which we fetch: what comes by them may have waited for days
 PULLED = frozenset({"mns", "sqs"})
 
+#: characters of a web form: a hundred times as many as any callback has. Decoding one costs a hundred times as much as
+#: reading JSON, and a stranger may ask for it
+_MOST_FORM = 131_072
+
 #: What an event can say and what folding it can change; rules fire on the latter.
 KINDS = (
     "task.started",
@@ -120,7 +124,7 @@ def _loads(text: str) -> object:
 
 def _form_value(text: str) -> str | None:
     """Return the JSON text that a web form carries, if the text looks like one."""
-    if "%7B" not in text[:200].upper():
+    if len(text) > _MOST_FORM or "%7B" not in text[:200].upper():
         return None
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=16, errors="strict")

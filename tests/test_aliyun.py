@@ -322,6 +322,14 @@ def test_an_empty_object_is_an_unknown_word() -> None:
     assert read(b"{}") == Event(kind="unknown", word="", at=NOW)
 
 
+def test_a_form_is_read_up_to_the_length_at_which_decoding_it_costs_too_much() -> None:
+    form = "".join(f"%{byte:02X}" for byte in json.dumps(SAMPLE).encode())
+    padded = form + "%20" * ((131_072 - len(form)) // 3)
+    assert read(padded.encode()) == read(json.dumps(SAMPLE).encode())
+    with pytest.raises(UnreadableDelivery, match="the body is not JSON"):
+        read(f"{padded}%20".encode())
+
+
 def test_a_form_that_carries_the_json_is_read() -> None:
     body = (FIXTURES / "FileCreated.json").read_bytes()
     assert read(b"".join(b"%%%02X" % byte for byte in body)) == read(body)

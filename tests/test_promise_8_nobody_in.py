@@ -101,6 +101,16 @@ def test_what_is_not_well_formed_keeps_no_body_and_cannot_be_released(database: 
         release(database, settings, VENDORS, refusal)
 
 
+def test_a_long_body_is_kept_without_a_look_at_it_and_read_once_it_is_released(
+    database: Database, settings: Settings
+) -> None:
+    body = b"[" * 20_000
+    (refusal,) = refuse(database, body)
+    assert rows(database)[0]["body"] == body
+    accepted = release(database, settings, VENDORS, refusal)
+    assert accepted.quarantined == "the body nests too deep to be read; expected a flat JSON object"
+
+
 def test_a_flood_stays_within_the_bytes_of_its_account_and_reason(database: Database) -> None:
     budget = 64 * 1024
     with refusing(database, budget) as refusals:

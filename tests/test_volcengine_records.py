@@ -109,6 +109,16 @@ def test_a_stop_without_files_is_a_stop(files: Any) -> None:
     assert event.kind == "task.stopped"
 
 
+@pytest.mark.parametrize(
+    ("files", "first"), [([0] * 10_000, "RecordFileList.0 "), ([{"StartTime": 1, "StreamList": [0] * 10_000}], ".0 ")]
+)
+def test_of_ten_thousand_wrong_items_the_first_one_is_told(files: Any, first: str) -> None:
+    with pytest.raises(UnreadableDelivery) as caught:
+        read_with("RecordStopped", RecordFileList=files)
+    assert first in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
 def test_a_stop_with_five_hundred_files_lists_them_all() -> None:
     file = json.loads(envelope("RecordStopped")["EventData"])["RecordFileList"][0]
     files = [file | {"ObjectKey": f"lessons/{number}.mp4"} for number in range(500)]

@@ -43,6 +43,9 @@ _RATE = 20
 #: refusals that may wait to be written, and their bytes; more are only counted
 _WAITING = 256
 _WAITING_BYTES = 8 * 1024 * 1024
+#: bytes of a body that is read to find out whether it is well-formed; a longer one is kept whole unread, for reading a
+#: stranger's mebibyte takes a second in which the doors of this process wait
+_MOST_READ = 16_384
 #: characters of a wrong name that are shown
 _MOST_NAME = 64
 #: what a refusal costs beside its headers and body
@@ -163,10 +166,12 @@ class Refusals:
         }
 
     def _is_well_formed(self, incoming: Incoming) -> bool:
-        """Tell a delivery that would have been read, had it been authentic: it may be released later."""
+        """Tell a delivery that would have been read, had it been authentic, or may have: it may be released later."""
         vendor = self._vendors.get(incoming.vendor)
         if vendor is None or not incoming.body:
             return False
+        if len(incoming.body) > _MOST_READ:
+            return True
         delivery = Delivery(
             id="",
             account=incoming.account,

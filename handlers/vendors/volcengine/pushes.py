@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from handlers.events import PushState, TaskState
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{0,15})://([^\s/?#\\]*)([^\s?#\\]*)\S*", re.IGNORECASE | re.ASCII)
-#: of an address that is written without its scheme
-_QUERY = re.compile(r"\?\S*=\S*")
+#: of an address that is written without its scheme, where it has a "=": looked for in what is found, and not by the
+#: pattern, which would look again from each of two thousand question marks
+_QUERY = re.compile(r"\?\S*")
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 #: TaskState -> how the push fares, and what that says of the task
@@ -76,7 +77,11 @@ def _address(text: str | None) -> str | None:
 
 def without_secret(text: str) -> str:
     """Return the text with every address in it cut down to what holds no secret: `rtmp://host/live/...`."""
-    return _QUERY.sub("?...", _ADDRESS.sub(_shortened, text))
+    return _QUERY.sub(_without_values, _ADDRESS.sub(_shortened, text))
+
+
+def _without_values(found: re.Match[str]) -> str:
+    return "?..." if "=" in found[0] else found[0]
 
 
 def _shortened(found: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 from handlers.events import Event, Recording, StreamState, Upload
 from handlers.fields import Count, Fields, Id, Instant, Milliseconds, Text, read_fields
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Name, Result, StreamPart, Told
+from handlers.vendors.volcengine.told import AsList, Business, Name, Result, StreamPart, Told, UpToFirstWrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class _File(Fields):
     duration: Milliseconds = Field(None, alias="Duration")
     size: Count = Field(None, alias="Size")
     start_time: Instant = Field(None, alias="StartTime")
-    stream_list: Annotated[tuple[StreamPart, ...], AsList] = Field((), alias="StreamList")
+    stream_list: Annotated[tuple[StreamPart, ...], UpToFirstWrong, AsList] = Field((), alias="StreamList")
     video_codec: Text = Field(None, alias="VideoCodec")
     audio_codec: Text = Field(None, alias="AudioCodec")
     video_width: Count = Field(None, alias="VideoWidth")
@@ -86,7 +86,7 @@ class _File(Fields):
 
 
 class _Files(Result):
-    record_file_list: Annotated[tuple[_File, ...], AsList] = Field((), alias="RecordFileList")
+    record_file_list: Annotated[tuple[_File, ...], UpToFirstWrong, AsList] = Field((), alias="RecordFileList")
 
 
 def _at_most(limit: int) -> AfterValidator:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from handlers.events import Event, Segment
 from handlers.fields import Count, Fields, Instant, Milliseconds, read_fields
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Group, Name, StreamPart, Told
+from handlers.vendors.volcengine.told import AsList, Business, Group, Name, StreamPart, Told, UpToFirstWrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class _Slices(Business):
     bucket: Group = Field(None, alias="Bucket")
     tos_bucket: Group = Field(None, alias="TosBucket")
     identifier: Group = Field(None, alias="Identifier")
-    data: Annotated[tuple[_Slice, ...], AsList] = Field((), alias="Data")
+    data: Annotated[tuple[_Slice, ...], UpToFirstWrong, AsList] = Field((), alias="Data")
 
 
 def _segments(told: Told) -> tuple[Event, ...]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, FailFast, Field
 
 from handlers.events import Source, Stream, TaskKey
 from handlers.fields import Count, Fields, Id, Text
@@ -62,6 +62,8 @@ def _code(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
 Code = Annotated[int | None, BeforeValidator(_code)]
 #: put before a list: null and "" are an empty one
 AsList = BeforeValidator(_items)
+#: put before a list: of its items the first wrong one is told, for a stranger may send half a million
+UpToFirstWrong = FailFast()
 #: what an object is called, by its key or its Vid; "" is absent
 Name = Annotated[str | None, _name(1024)]
 #: what many objects share, a bucket or an identifier; "" is absent
