@@ -151,7 +151,7 @@ def test_a_push_is_kept_and_becomes_a_recording(
 
 
 def test_a_push_comes_in_by_http_with_its_path_as_it_was_signed(
-    database: Database, settings: Settings, keeper: Keeper, store: Path
+    database: Database, settings: Settings, keeper: Keeper, store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours = settings.account("aliyun", "lessons")
     assert ours is not None
@@ -191,6 +191,7 @@ def test_a_push_comes_in_by_http_with_its_path_as_it_was_signed(
             assert "the signature of MNS is wrong" in told["detail"]
         gone = Push(address=address.replace("today", "gone"), sent_at=now).signed()
         assert post(gone, TARGET)[0] == 503, "MNS shall try again"
+        assert "a callback of aliyun/lessons can't be verified now: the certificate of MNS at https://" in caplog.text
     finally:
         server.shutdown()
         server.server_close()

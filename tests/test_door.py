@@ -334,11 +334,20 @@ def test_options_are_told(door: Door) -> None:
         (f"/callbacks/aliyun/%00?token={TOKEN}", "no account of this name"),
         (f"/callbacks/aliyun/lessons/more/still?token={TOKEN}", "there is nothing at"),
         (f"/callbacks/aliyun?token={TOKEN}", "there is nothing at"),
+        (f"/callbacks//aliyun/lessons?token={TOKEN}", "there is nothing at"),
+        (f"/callbacks/aliyun//lessons?token={TOKEN}", "there is nothing at"),
+        (f"/callbacks/aliyun/lessons//mns-topic?token={TOKEN}", "there is nothing at"),
+        (f"/callbacks/aliyun/lessons/http?token={TOKEN}", "aliyun has no door of this name"),
+        (f"/callbacks/aliyun/lessons/mns?token={TOKEN}", "aliyun has no door of this name"),
+        (f"/callbacks/aliyun/lessons/MNS-topic?token={TOKEN}", "aliyun has no door of this name"),
+        (f"/callbacks/aliyun/lessons/%ff%00?token={TOKEN}", "aliyun has no door of this name"),
     ],
 )
 def test_an_address_that_is_not_configured_is_told(door: Door, target: str, words: str) -> None:
     before = door.count()
-    assert words in door.post(file_created(), target).problem(404)
+    told = door.post(file_created(), target)
+    assert words in told.problem(404)
+    assert TOKEN not in f"{told.answer} {told.headers}"
     assert door.count() == before
 
 

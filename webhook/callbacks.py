@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, request
 
 from handlers.clock import now_ms
-from handlers.errors import RefusedDelivery, UnknownAccount
+from handlers.errors import CannotVerify, RefusedDelivery, UnknownAccount
 from handlers.events import Incoming
 from webhook.body import read_body
 from webhook.shown_path import shown_path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from handlers.vendor import Vendor
     from webhook.figures import Figures
 
+_log = logging.getLogger(__name__)
+
 
 def callbacks_blueprint(
     settings: Settings,
@@ -33,8 +36,9 @@ def callbacks_blueprint(
     """Return the doors at which vendors push."""
     blueprint = Blueprint("callbacks", __name__)
 
-    @blueprint.post("/callbacks/<vendor>/<account>", strict_slashes=False)
-    @blueprint.post("/callbacks/<vendor>/<account>/<door>", strict_slashes=False)
+    # No redirect to a tidier path: no vendor follows it, and its Location would repeat the token.
+    @blueprint.post("/callbacks/<vendor>/<account>", strict_slashes=False, merge_slashes=False)
+    @blueprint.post("/callbacks/<vendor>/<account>/<door>", strict_slashes=False, merge_slashes=False)
     def receive(vendor: str, account: str, door: str | None = None) -> dict[str, str | int]:
         """Keep one callback and answer for it."""
         incoming = _incoming(vendor, account)
@@ -50,6 +54,9 @@ def callbacks_blueprint(
                 incoming = replace(incoming, vendor="", account="", body=b"")
             figures.count_refusal(incoming, exc)
             refusals.record(incoming, exc, came=came)
+            raise
+        except CannotVerify as exc:
+            _log.warning("a callback of %s/%s can't be verified now: %s", vendor, account, exc)
             raise
         figures.count_acceptance(incoming, receipt)
         request.environ["reelhook.delivery"] = receipt.accepted.delivery
