@@ -250,6 +250,7 @@ def test_what_does_not_look_as_it_was_signed_is_forged(changed: dict[str, str]) 
         {"EventData": '{"AppId":"60d2b5c1f9a3e4017c8b9a21"'},
         {"EventData": '{"AppId":""}'},
         {"EventData": ' \n{"AppId":"60d2b5c1f9a3e4017c8b9a21"}\n'},
+        {"EventData": '\ufeff {"AppId":"60d2b5c1f9a3e4017c8b9a21"}'},
         {"EventData": '{"AppId":17}', "AppId": "17"},
         {"EventData": '{"AppId":["x"]}'},
     ],

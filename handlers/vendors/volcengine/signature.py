@@ -142,7 +142,7 @@ def _is_shifted(envelope: Envelope) -> bool:
         values = read_json((brace + rest).encode("utf-8", "surrogatepass"))
     except UnreadableDelivery:
         return False
-    if head.strip():
+    if head.removeprefix("\ufeff").strip():
         return True
     told = values.get("AppId")
     is_told = isinstance(told, str | int) and not isinstance(told, bool) and told != ""
