@@ -99,6 +99,14 @@ def test_no_header_that_holds_credentials_is_kept(name: str) -> None:
     assert useful_headers(came) == {"x-request-id": "r1"}
 
 
+def test_what_proves_a_delivery_is_kept_whatever_stands_before_it() -> None:
+    padding = {f"x-padding-{number}": "x" * 8000 for number in range(3)}
+    came = incoming(b"{}", token=TOKEN, headers={**padding, "x-rtc-timestamp": "1790000000"})
+    kept = useful_headers(came, VENDORS["huawei"].proofs)
+    assert kept["x-rtc-timestamp"] == "1790000000"
+    assert "x-padding-2" not in kept
+
+
 def test_a_writer_that_hangs_keeps_no_door_shut_where_nothing_is_to_be_migrated(database: Database) -> None:
     if not database.is_sqlite:
         pytest.skip("a server has no such lock")

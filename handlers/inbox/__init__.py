@@ -123,7 +123,8 @@ def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str
     """
     kept: dict[str, str] = {}
     size = 0
-    for name, value in incoming.headers.items():
+    # The proofs first: no padding in front of them may push out what tells a delivery's time.
+    for name, value in sorted(incoming.headers.items(), key=lambda header: header[0].lower() not in proofs):
         size += len(name) + len(value)
         dropped = name.lower() in _DROPPED or (_CREDENTIALS.search(name.lower()) and name.lower() not in proofs)
         if not dropped and size <= _MOST_HEADERS:
