@@ -19,7 +19,7 @@ from handlers.ids import new_id
 from handlers.inbox import Inbox
 from handlers.inbox.processing import Processor
 from handlers.reading import meaning
-from handlers.rebuild import rebuild
+from handlers.rebuild import Rebuild, rebuild
 from handlers.rebuild.segments import SegmentFamily
 from handlers.settings import Settings, load
 from handlers.vendors import VENDORS
@@ -346,7 +346,7 @@ def test_promise_5_a_segment_that_is_told_while_the_rebuild_looks_for_what_is_go
         Data=[data | {"TimeStamp": at, "SampleRate": "44100", "BitsPerSample": "16", "Channels": "2"}],
     )
     look = SegmentFamily._look
-    told = []
+    told: list[object] = []
 
     def interrupted(self: SegmentFamily, connection: Connection) -> Any:
         found = look(self, connection)
@@ -362,3 +362,33 @@ def test_promise_5_a_segment_that_is_told_while_the_rebuild_looks_for_what_is_go
         known = connection.execute(select(tables.segments.c.id).where(tables.segments.c.key == "ghost.wav")).scalars()
         assert known.all() == ["seg_ghost"]
     assert rebuild(filled, settings, VENDORS).rows_changed == 0
+
+
+def test_promise_5_a_rebuild_drops_the_events_that_a_delivery_tells_no_more(
+    filled: Database, settings: Settings
+) -> None:
+    with filled.read() as connection:
+        before = connection.execute(select(tables.events)).mappings().all()
+    with filled.write() as connection:
+        connection.execute(insert(tables.events), [dict(before[0]) | {"position": 9}])
+    assert rebuild(filled, settings, VENDORS).rows_changed == 1
+    with filled.read() as connection:
+        assert connection.execute(select(tables.events)).mappings().all() == before
+
+
+def test_a_rebuild_on_sqlite_works_out_before_it_writes_for_keeping_waits_meanwhile(
+    filled: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not filled.is_sqlite:
+        pytest.skip("a server has locks instead")
+    work_out = Rebuild._work_out
+    done = []
+
+    def beside_a_writer(self: Rebuild, *given: Any) -> Any:
+        with filled.write(lock_patience=0.5):
+            done.append(True)
+        return work_out(self, *given)
+
+    monkeypatch.setattr(Rebuild, "_work_out", beside_a_writer)
+    assert rebuild(filled, settings, VENDORS).rows_changed == 0
+    assert done

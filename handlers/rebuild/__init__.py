@@ -27,6 +27,7 @@ from handlers.keeping.deliveries import to_delivery
 from handlers.reading import meaning
 from handlers.rebuild.scratch import Scratch
 from handlers.rebuild.segments import SegmentFamily
+from handlers.rows import delete, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,6 +76,7 @@ class Rebuild:
         self._settings = settings
         self._vendors = vendors
         self._progress = progress
+        self._changed = 0
 
     def run(self) -> Rebuilt:
         """Rebuild everything; raise DatabaseAway if the database goes away meanwhile."""
@@ -82,14 +84,14 @@ class Rebuild:
             unreadable = self._sort(scratch)
             self._add_stored_families(scratch)
             deliveries, families = scratch.counts()
-            changed = done = 0
+            done = 0
             for keys in scratch.families(_FAMILIES):
-                changed += self._rebuild(scratch, [key for key in keys if key.type != "segment"])
-                changed += sum(self._rebuild_segments(scratch, key) for key in keys if key.type == "segment")
+                self._changed += self._rebuild(scratch, [key for key in keys if key.type != "segment"])
+                self._changed += sum(self._rebuild_segments(scratch, key) for key in keys if key.type == "segment")
                 done += len(keys)
                 self._progress(families + done, 2 * families)
         deliveries += self._quarantined()
-        return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=changed)
+        return Rebuilt(deliveries=deliveries, unreadable=unreadable, families=families, rows_changed=self._changed)
 
     def _sort(self, scratch: Scratch) -> int:
         """Note the families of every processed delivery; return how many can't be read now."""
@@ -97,6 +99,7 @@ class Rebuild:
             total = connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one()
         unreadable = done = 0
         for page in self._processed():
+            positions: dict[str, set[int]] = {}
             for row in page:
                 try:
                     told = meaning(to_delivery(row), self._settings, self._vendors)
@@ -105,10 +108,26 @@ class Rebuild:
                     continue
                 families = {event.task for event in told if event.task is not None and event.kind != "unknown"}
                 scratch.note(row["id"], families)
+                positions[row["id"]] = {place for place, event in enumerate(told) if event.segment is None}
             scratch.commit()
+            self._changed += self._drop_events(positions)
             done += len(page)
             self._progress(done, 2 * max(total, 1))
         return unreadable
+
+    def _drop_events(self, positions: Mapping[str, set[int]]) -> int:
+        """Drop the events that deliveries told once and tell no more; return how many those were."""
+        with self._database.read() as connection:
+            stored = fetch(connection, tables.events, ("delivery",), [(delivery,) for delivery in positions])
+            gone = [
+                {"delivery": row["delivery"], "position": row["position"]}
+                for row in stored
+                if row["position"] not in positions[row["delivery"]]
+            ]
+        if gone:
+            with self._database.write() as connection:
+                delete(connection, tables.events, gone)
+        return len(gone)
 
     def _quarantined(self) -> int:
         query = select(func.count()).select_from(tables.inbox).where(tables.inbox.c.state == tables.QUARANTINED)
@@ -153,19 +172,32 @@ class Rebuild:
     def _rebuild(self, scratch: Scratch, keys: Sequence[TaskKey]) -> int:
         """Rebuild some families in one transaction; return how many rows differ."""
         told = [one for page in self._told(scratch, keys) for one in page]
+        before = families = None
+        if self._database.is_sqlite:  # where keeping waits for whoever writes
+            with self._database.read() as connection:
+                before = catalogue.generation(connection)
+                families = self._work_out(connection, scratch, keys, told)
         with self._database.write() as connection:
             catalogue.lock(connection, keys)
-            families = catalogue.load(connection, dict.fromkeys(keys))
-            for family in families.values():
-                _forget(family, scratch)
-            for one in sorted(told, key=lambda t: t.order):
-                catalogue.put_again(families, one, afresh=self._resolve)
-            for family in families.values():
-                for file in family.files.values():
-                    file.settle()
-                family.settle()
+            if families is None or catalogue.generation(connection) != before:
+                families = self._work_out(connection, scratch, keys, told)
             changed = catalogue.write(connection, families.values(), now=now_ms())
             return changed + catalogue.correct_events(connection, told, families)
+
+    def _work_out(
+        self, connection: Connection, scratch: Scratch, keys: Sequence[TaskKey], told: Sequence[catalogue.Told]
+    ) -> dict[TaskKey, Family]:
+        """Return the families as they shall be."""
+        families = catalogue.load(connection, dict.fromkeys(keys))
+        for family in families.values():
+            _forget(family, scratch)
+        for one in sorted(told, key=lambda t: t.order):
+            catalogue.put_again(families, one, afresh=self._resolve)
+        for family in families.values():
+            for file in family.files.values():
+                file.settle()
+            family.settle()
+        return families
 
     def _rebuild_segments(self, scratch: Scratch, key: TaskKey) -> int:
         """Rebuild a family of segments, in a transaction for each page of deliveries; return how many rows differ."""
