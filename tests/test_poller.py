@@ -268,7 +268,7 @@ def test_doctor_asks_each_queue_and_says_what_to_mend(mns: MnsStandin, tmp_path:
 
 
 def test_the_counts_that_are_to_be_retired_may_be_missing(queue: MessageQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    send = vars(queue)["_account"].mns_client.http.send_request
+    send = vars(queue)["_client"].http.send_request
 
     def without_counts(sent: Any) -> Any:
         answer = send(sent)
@@ -276,7 +276,7 @@ def test_the_counts_that_are_to_be_retired_may_be_missing(queue: MessageQueue, m
             answer.data = answer.data.replace(f"<{name}>0</{name}>", "")
         return answer
 
-    monkeypatch.setattr(vars(queue)["_account"].mns_client.http, "send_request", without_counts)
+    monkeypatch.setattr(vars(queue)["_client"].http, "send_request", without_counts)
     assert queue.look() == "how many messages wait is not told, hides what it hands out for 2 s"
 
 

@@ -392,6 +392,6 @@ def test_the_sdk_gets_no_logger(mns: MnsStandin) -> None:
     queue = connect(_settings(mns.endpoint), patience=5)
     with suppress(QueueAway):
         queue.receive(0)
-    account = vars(queue)["_account"]
-    assert (account.logger, account.mns_client.logger, account.mns_client.http.logger) == (None, None, None)
+    client = vars(queue)["_client"]
+    assert (client.logger, client.http.logger) == (None, None)
     queue.close()

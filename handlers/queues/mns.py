@@ -1,7 +1,8 @@
 """How a queue of Alibaba Cloud's MNS (Simple Message Queue, API 2015-06-06) is spoken to, through aliyun-mns-sdk.
 
 What the SDK leaves to its user is done here: bodies are taken as they are on the wire, HTTPS gets a time-out, every
-exception that can escape becomes QueueAway, and its logger, which writes secrets, is never given to it.
+exception that can escape becomes QueueAway, and its logger, which writes secrets, is never given to it. A batch is
+asked for by the SDK and taken apart by mns_wire, which says why.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mns.account import Account
+from mns.mns_client import MNSClient
 from mns.mns_exception import MNSClientNetworkException, MNSExceptionBase, MNSServerException
+from mns.mns_http import RequestInternal
+from mns.mns_request import BatchReceiveMessageRequest, BatchReceiveMessageResponse
+from mns.queue import Queue as SdkQueue
 
 from handlers.clock import now_ms
 from handlers.errors import QueueAway
@@ -52,6 +56,22 @@ _MENDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+class _Client(MNSClient):  # type: ignore[misc] # the SDK ships no types
+    """The SDK's client, which signs, sends and judges; it hands a batch over as it came."""
+
+    def receive(self, queue: str, wait_seconds: int) -> str:
+        """Return the answer to one BatchReceiveMessage; raise what the SDK raises."""
+        asked = BatchReceiveMessageRequest(queue, MOST["mns"], False, wait_seconds)  # noqa: FBT003 - the SDK's signature
+        path = f"/queues/{queue}/messages?numOfMessages={asked.batch_size}&waitseconds={wait_seconds}"
+        request = RequestInternal(asked.method, path)
+        self.build_header(asked, request)
+        answer = self.http.send_request(request)
+        response = BatchReceiveMessageResponse()
+        response.header = answer.header
+        self.check_status(request, answer, response)
+        return str(answer.data)
+
+
 class MnsQueue:
     """One thread's own connection: the SDK's clients hold one socket and no lock."""
 
@@ -63,11 +83,11 @@ class MnsQueue:
         #: milliseconds that the service's clock is ahead of ours, as far as it has shown
         self._ahead = 0
         with self._asked():
-            self._account = Account(queue.endpoint, *self._secrets)
-            client = self._account.mns_client
-            client.set_connection_timeout(patience)
-            client.http.conn.timeout = patience  # the line above does nothing for HTTPS
-            self._queue = self._account.get_queue(queue.queue)
+            key, secret, token = self._secrets
+            self._client = _Client(queue.endpoint, key, secret, security_token=token)
+            self._client.set_connection_timeout(patience)
+            self._client.http.conn.timeout = patience  # the line above does nothing for HTTPS
+            self._queue = SdkQueue(queue.queue, self._client)
             # With it on, one body that is no base64 fails the whole batch.
             self._queue.set_encoding(False)
 
@@ -75,17 +95,15 @@ class MnsQueue:
         """See MessageQueue."""
         try:
             with self._asked():
-                raw = [vars(one) for one in self._queue.batch_receive_message(MOST["mns"], wait_seconds)]
+                answer = self._client.receive(self._queue.queue_name, wait_seconds)
         except QueueAway as exc:
-            cause = exc.__cause__
-            if getattr(cause, "type", None) == _NONE_NOW:
+            if getattr(exc.__cause__, "type", None) == _NONE_NOW:
                 return []
-            if getattr(cause, "type", None) != _DAMAGED:
-                raise
-            # They are hidden now: what one of them has the SDK stumble over must not cost the others.
-            raw = messages_of(getattr(cause, "message", ""))
-            if not raw:
-                raise
+            raise
+        raw = messages_of(answer)
+        if not raw:
+            says = f"{self._where} gave an answer that is none of MNS's"
+            raise QueueAway(says, does="look at what stands between, and at its `endpoint`")
         return [self._message(one) for one in raw]
 
     def _message(self, raw: Mapping[str, Any]) -> Message:
@@ -155,7 +173,7 @@ class MnsQueue:
     def close(self) -> None:
         """See MessageQueue."""
         with suppress(Exception):
-            self._account.mns_client.close_connection()
+            self._client.close_connection()
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
