@@ -337,9 +337,11 @@ def test_options_are_told(door: Door) -> None:
         (f"/callbacks//aliyun/lessons?token={TOKEN}", "there is nothing at"),
         (f"/callbacks/aliyun//lessons?token={TOKEN}", "there is nothing at"),
         (f"/callbacks/aliyun/lessons//mns-topic?token={TOKEN}", "there is nothing at"),
-        (f"/callbacks/aliyun/lessons/http?token={TOKEN}", "aliyun has no door of this name"),
+        (f"/callbacks/aliyun/lessons/http?token={TOKEN}", "aliyun has no door of this name, only mns-topic; "),
         (f"/callbacks/aliyun/lessons/mns?token={TOKEN}", "aliyun has no door of this name"),
         (f"/callbacks/aliyun/lessons/MNS-topic?token={TOKEN}", "aliyun has no door of this name"),
+        (f"/callbacks/volcengine/lessons/more?token={TOKEN}", "volcengine has no door of this name, and needs nothing"),
+        (f"/callbacks/aliyun/lessons/{TOKEN}", "aliyun has no door of this name"),
         (f"/callbacks/aliyun/lessons/%ff%00?token={TOKEN}", "aliyun has no door of this name"),
     ],
 )

@@ -69,8 +69,13 @@ def _door(vendor: Vendor | None, named: str | None) -> str:
     """Return the door that a URL names: plain http, or one of the vendor's others."""
     if vendor is None or named is None:
         return "http"
-    if named not in vendor.doors - {"http"}:
-        raise UnknownAccount(f"{vendor.name} has no door of this name; `reelhook accounts` prints the callback URLs")
+    doors = sorted(vendor.doors - {"http"})
+    if named not in doors:
+        # What came is not repeated: a token that lost its "?token=" stands here as well.
+        known = f"only {' and '.join(doors)}" if doors else "and needs nothing behind the account"
+        raise UnknownAccount(
+            f"{vendor.name} has no door of this name, {known}; `reelhook accounts` prints the callback URLs"
+        )
     return named
 
 
