@@ -181,6 +181,11 @@ def test_the_names_of_what_is_missing_are_told_with_what_is_known() -> None:
     assert 'a span is written duration("90s")' in wrong("task.started_at > 5")
 
 
+def test_a_view_can_not_be_made_anew() -> None:
+    assert "write a map" in wrong("reelhook.Task{id: 'x'}")
+    assert value("'reelhook.Task' + account") == "reelhook.Taskclassroom"
+
+
 def test_threads_may_share_expressions() -> None:
     rules = rules_of(
         "rules:\n- name: a\n  when: recording.available\n  if: recording.size_bytes % 7 == task.run % 7\n"

@@ -59,7 +59,7 @@ _TOKENS: Final = re.compile(
     r"""(?P<skipped>[rR]\"{3}[\s\S]*?\"{3}|[rR]'{3}[\s\S]*?'{3}|[rR]"[^"\n]*"|[rR]'[^'\n]*'"""
     r"""|\"{3}(?:\\[\s\S]|[^\\])*?\"{3}|'{3}(?:\\[\s\S]|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
     r"""|//[^\n]*|(?<![\w.])has\s*\(\s*[\w.\s]+\))"""
-    rf"""|(?<![\w.])(?P<time>{_TIMES})(?!\w)"""
+    rf"""|(?<![\w.])(?P<time>{_TIMES})(?!\w)|(?<![\w.])(?P<message>{messages.PACKAGE})\s*\."""
 )
 
 
@@ -91,6 +91,8 @@ class Expression:
         """Check the text; raise NotAnExpression with every fault."""
         if len(text) > MOST_TEXT:
             raise NotAnExpression((Fault(text=f"it has {len(text)} characters; expected at most {MOST_TEXT}"),))
+        if any(match["message"] for match in _TOKENS.finditer(text)):
+            raise NotAnExpression((Fault(text="a view can't be made anew; write a map such as {'id': task.id}"),))
         self.text = text
         #: boolean, integer, number, text, time, duration, bytes, null, list, map, a view's name, or any
         self.kind = _kind(_compiled(_checker(change), text, change).return_type())

@@ -20,6 +20,7 @@ from ruamel.yaml.events import (
 )
 
 from handlers.rules import pitfalls
+from handlers.rules.alignment import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class Scalar:
 
     def place_of(self, offset: int) -> Place:
         """Return the place at which a character of the value stands in the file, folded, quoted or indented."""
-        return self.source.place(_aligned(self, offset))
+        return self.source.place(aligned(self, offset))
 
     @property
     def is_cut(self) -> bool:
@@ -278,35 +279,6 @@ def _plain(text: str) -> str | bool | int | float | None:
         number = float(text)
         return text if number in {float("inf"), float("-inf")} else number
     return text
-
-
-def _aligned(scalar: Scalar, offset: int) -> int:
-    """Return where in the file the value's character at `offset` stands, walking both side by side."""
-    source = scalar.source.text
-    at = scalar.begin + (1 if scalar.style in {'"', "'"} else 0)
-    if scalar.style in {"|", ">"}:
-        at = source.find("\n", at, scalar.end) + 1 or at
-    for character in scalar.text[:offset]:
-        at = _found(source, character, at, scalar) + 1
-    return min(_found(source, scalar.text[offset : offset + 1], at, scalar), max(scalar.end - 1, scalar.begin))
-
-
-def _found(source: str, character: str, at: int, scalar: Scalar) -> int:
-    """Return where the character stands, from `at` on; where it was folded or escaped, the place of that."""
-    if at >= scalar.end or not character:
-        return at
-    if scalar.style == '"' and source[at] == "\\":
-        return at + 1
-    if character.isspace():
-        return _last_blank(source, at, scalar.end) if scalar.style not in {"|", '"'} and source[at] == "\n" else at
-    found = source.find(character, at, scalar.end)
-    return found if found >= 0 else at
-
-
-def _last_blank(source: str, at: int, end: int) -> int:
-    while at + 1 < end and source[at + 1].isspace():
-        at += 1
-    return at
 
 
 def _short(text: str) -> str:

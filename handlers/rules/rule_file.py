@@ -6,22 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from handlers.events import KINDS
-from handlers.rules import notation, pitfalls
-from handlers.rules.keys import BATCH_KEYS, FILE_KEYS, LIMITS_KEYS, REQUIRED, RETRY_KEYS, RULE_KEYS
+from handlers.rules import notation, pace, pitfalls
+from handlers.rules.keys import FILE_KEYS, REQUIRED, RULE_KEYS
 from handlers.rules.loops import find_loops
 from handlers.rules.matching import version_of
 from handlers.rules.model import (
     MODES,
     SCOPES,
     VENDOR_MAX_AGE,
-    Batch,
     Case,
-    Limit,
-    Limits,
     OncePer,
-    Retry,
     Rule,
-    takes_batches,
 )
 from handlers.rules.nodes import Node, Scalar, read_nodes
 from handlers.rules.problems import Findings, Problem
@@ -39,7 +34,6 @@ if TYPE_CHECKING:
 
 #: rules of one file
 MOST_RULES: Final = 1000
-_OFF: Final = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +97,7 @@ class _RuleReader:
         if not self._told:
             return None
         name, when, steps = self._name(), self._when(), self._steps()
-        once_per, limits = self._once_per(), self._limits()
+        once_per = self._once_per()
         vendor = self._vendor(steps)
         accounts = self._accounts(vendor)
         cases = {change: self._case(change, steps) for change in when}
@@ -119,9 +113,9 @@ class _RuleReader:
             once_per=once_per,
             mode=self._choice("mode", MODES) or "live",
             max_age_ms=self._max_age(vendor),
-            limits=limits,
-            batch=self._batch(steps),
-            retry=self._retry(),
+            limits=pace.read_limits(self._told.get("limits"), self._findings),
+            batch=pace.read_batch(self._told.get("batch"), steps, self._known, self._findings),
+            retry=pace.read_retry(self._told.get("retry"), self._findings),
             steps=tuple(calls),
             cases=cases,
             vendor=vendor,
@@ -221,51 +215,12 @@ class _RuleReader:
             self._findings.error(node.place, f"for needs once_per: {others}; a subject changes once")
         return OncePer(scope=scope, for_ms=notation.duration(node, self._findings, what="for"))
 
-    def _limits(self) -> Limits:
-        if (node := self._told.get("limits")) is None:
-            return Limits()
-        told = notation.members(node, LIMITS_KEYS, self._findings, what="limits")
-        return Limits(**{name: self._limit(name, one) for name, one in told.items()})
-
-    def _limit(self, name: str, node: Node) -> Limit | None:
-        told = notation.limit(node, self._findings, what=f"limits.{name}")
-        return None if told is None else Limit(most=told[0], within_ms=told[1])
-
     def _max_age(self, vendor: str | None) -> int | None:
         if (node := self._told.get("max_age")) is None:
             return VENDOR_MAX_AGE if vendor is not None else None
         if isinstance(node, Scalar) and node.text == "none":
             return None
         return notation.duration(node, self._findings, what="max_age")
-
-    def _batch(self, steps: Sequence[Step]) -> Batch | None:
-        if (node := self._told.get("batch")) is None:
-            return None
-        for name in (step.operation for step in steps):
-            if self._known.vendor_of(name) is not None:
-                what = f"batch is for destinations; {name} is a vendor's call, made one by one"
-                self._findings.error(node.place, what)
-            elif not takes_batches(self._known.operations[name]):
-                self._findings.error(node.place, f"{name} takes no batch: it hands over each delivery by itself")
-        told = notation.members(node, BATCH_KEYS, self._findings, what="batch", required=BATCH_KEYS)
-        most = notation.whole(told["max"], self._findings, what="batch.max") if "max" in told else None
-        within = notation.duration(told["within"], self._findings, what="batch.within") if "within" in told else None
-        return None if most is None or within is None else Batch(most=most, within_ms=within)
-
-    def _retry(self) -> Retry:
-        if (node := self._told.get("retry")) is None:
-            return Retry()
-        if isinstance(node, Scalar) and node.text == _OFF:
-            return Retry(tries=1)
-        told = notation.members(node, RETRY_KEYS, self._findings, what="retry")
-        found = self._findings
-        tries = notation.whole(told["tries"], found, what="retry.tries") if "tries" in told else None
-        within = notation.duration(told["within"], found, what="retry.within") if "within" in told else None
-        delays = [notation.duration(one, found, what="retry.delays") for one in self._delays(told)]
-        return Retry(tries=tries, within_ms=within, delays_ms=tuple(one for one in delays if one is not None) or None)
-
-    def _delays(self, told: dict[str, Node]) -> Sequence[Node]:
-        return notation.items(told["delays"], self._findings, what="retry.delays") if "delays" in told else ()
 
     def _case(self, change: str, steps: Sequence[Step]) -> Case:
         parameters = []
