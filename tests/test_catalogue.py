@@ -110,6 +110,58 @@ published = st.builds(
 unknown = st.builds(Event, kind=st.just("unknown"), word=st.just("RecordPaused"), at=times, task=keys)
 
 
+# --- the same, but nasty: one name, equal and nearly equal times, empty texts, marks that say several things ---------
+
+_MINUTE = 60_000
+close = st.integers(0, 40).map(lambda minutes: _START + minutes * _MINUTE) | st.integers(_START, _START + 3)
+empty = st.sampled_from([None, "", "b"])
+one_name = TaskKey(vendor="aliyun", app_id="app", room_id="r", type="record", task_id="t")
+close_files = st.builds(
+    Event,
+    kind=st.just("recording.created"),
+    word=st.just("File"),
+    at=close,
+    task=st.just(one_name),
+    business_id=empty,
+    recording=st.builds(
+        Recording,
+        locator=st.sampled_from("123"),
+        url=empty,
+        started_at=st.none() | close,
+        ended_at=st.none() | close,
+        available=st.booleans(),
+    ),
+)
+close_marks = st.builds(
+    Event,
+    kind=st.sampled_from(["task.started", "task.stopped", "upload.progressed"]),
+    word=st.just("Mark"),
+    at=close,
+    task=st.sampled_from([one_name, dataclasses.replace(one_name, type="segment")]),
+    business_id=empty,
+    reason=empty,
+    state=st.sampled_from([None, "running", "stopped", "failed"]),
+    begins=st.booleans(),
+    upload=st.none() | st.builds(Upload, state=st.sampled_from(["uploading", "failed", "done"])),
+)
+close_slices = st.builds(
+    Event,
+    kind=st.just("segment.created"),
+    word=st.just("Slice"),
+    at=close,
+    task=st.just(dataclasses.replace(one_name, type="segment")),
+    business_id=empty,
+    segment=st.builds(
+        Segment,
+        locator=st.sampled_from("123"),
+        identifier=st.sampled_from([None, "", "x", "y", "z"]),
+        key=empty,
+        started_at=st.none() | close,
+        duration_ms=st.none() | st.integers(0, 15 * _MINUTE),
+    ),
+)
+
+
 def deliveries_of(events: st.SearchStrategy[Event]) -> st.SearchStrategy[list[Any]]:
     """Draw deliveries, each of a few events."""
     one = st.tuples(st.lists(events, min_size=1, max_size=3), times, st.sampled_from(["http", "mns"]))
@@ -145,6 +197,23 @@ def test_promise_4_any_order_holds_for_uploads_segments_and_streams(
     for task in expected["tasks"]:
         assert task["recording_count"] == sum(_same_run(task, row) for row in expected["recordings"])
         assert task["segment_count"] == sum(_same_run(task, row | {"type": "segment"}) for row in expected["segments"])
+
+
+@given(drawn=deliveries_of(close_files | close_marks | close_slices), data=st.data())
+@_settings
+def test_promise_4_any_order_holds_where_runs_part_merge_and_share_an_instant(
+    database: Database, drawn: list[Any], data: st.DataObject
+) -> None:
+    first, second, expected = in_any_order(database, told_of(drawn), data)
+    for changes in (first, second):
+        assert told_times(changes, "recording.created") == len(expected["recordings"])
+        assert told_times(changes, "segment.created") == len(expected["segments"])
+        available = sum(row["state"] == "available" for row in expected["recordings"])
+        assert told_times(changes, "recording.available") >= available
+    for task in expected["tasks"]:
+        kind = "segment" if task["type"] == "segment" else "recording"
+        told = [row | {"type": task["type"]} for row in expected[f"{kind}s"]]
+        assert task[f"{kind}_count"] == sum(_same_run(task, row) for row in told)
 
 
 def _same_run(task: dict[str, Any], row: dict[str, Any]) -> bool:
