@@ -19,7 +19,7 @@ from rule_operations import AT, change
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from handlers.destinations import OPERATIONS, Means, hand_over
-from handlers.errors import WrongRequest
+from handlers.errors import BadSignature, WrongRequest
 from handlers.events import Delivery
 from handlers.inbox import useful_headers
 from handlers.operation import complete, find_problems
@@ -302,8 +302,10 @@ def test_a_forwarded_delivery_is_verified_by_the_vendors_signature_behind_us(mea
     assert (outcome.verdict, got.body, got.headers["content-type"]) == ("done", incoming.body, "application/json")
     assert got.headers["host"] == f"127.0.0.1:{there.port}"
     assert got.headers["content-length"] == str(len(incoming.body))
-    behind = vendor._plain(got.body, headers=got.headers)
-    assert VENDORS["huawei"].verify(behind, account)
+    # Raises BadSignature otherwise.
+    VENDORS["huawei"].verify(vendor._plain(got.body, headers=got.headers), account)
+    with pytest.raises(BadSignature):
+        VENDORS["huawei"].verify(vendor._plain(got.body + b" ", headers=got.headers), account)
 
 
 def test_a_delivery_with_headers_that_cannot_be_sent_is_forwarded_without_them(means: Means) -> None:

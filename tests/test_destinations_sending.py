@@ -289,7 +289,7 @@ def test_a_request_that_http_cannot_carry_is_given_up(sender: Sender, told: dict
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a CA's certificate, and a server's (for localhost) with its key."""
     folder = tmp_path_factory.mktemp("tls")
-    span = {"begins": now_ms() - DAY, "ends": now_ms() + DAY}
+    span: Any = {"begins": now_ms() - DAY, "ends": now_ms() + DAY}
     ca = certificate(MNS, ca=True, **span)
     own = certificate(STRANGER, issuer=(ca, MNS), **span)
     plain = serialization.NoEncryption()

@@ -159,8 +159,9 @@ def _unconnected(exc: Exception, queue: str, target: CeleryDestination) -> Outco
 def _text(exc: Exception, target: CeleryDestination) -> str:
     """Return an error's own words without the broker's address, its user and its password."""
     broker = target.broker.reveal()
-    user = broker.partition("://")[2].rpartition("@")[0]
-    known = [*secrets_of(target), user, *user.split(":", 1)]
+    scheme, _, rest = broker.partition("://")
+    user = rest.rpartition("@")[0]
+    known = [*secrets_of(target), scheme, user, *user.split(":", 1)]
     return hide(f"{type(exc).__name__}: {exc}"[:_LONGEST_TEXT], known)
 
 
