@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import sqlite3
 from contextlib import closing, suppress
@@ -405,6 +406,14 @@ def test_a_token_elsewhere_than_in_the_address_opens_nothing(door: Door) -> None
     told = door.post(file_created(), LESSONS, Authorization=f"Bearer {TOKEN}", Cookie=f"token={TOKEN}", Token=TOKEN)
     told.problem(401)
     door.post(f"token={TOKEN}".encode(), LESSONS).problem(401)
+
+
+def test_a_token_that_lost_its_name_in_the_address_stands_in_no_line_of_the_log(door: Door) -> None:
+    for path in (f"{LESSONS}/{TOKEN}", f"{LESSONS}/{TOKEN}/", f"{LESSONS}/mns-topic/{TOKEN}"):
+        assert TOKEN not in door.post(file_created(), path).problem(404)
+    lines = r"POST /callbacks/aliyun/lessons/(\\u2026|…) 404"
+    wait_until(lambda: len(re.findall(lines, door.program.log.read_text())) >= 3, what="a line for each")
+    assert TOKEN not in door.program.log.read_text()
 
 
 def test_a_huge_head_is_refused_and_a_large_one_taken(door: Door) -> None:
