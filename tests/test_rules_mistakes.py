@@ -58,6 +58,14 @@ def test_more_rules_than_anybody_writes_are_refused() -> None:
     assert "expected at most 1000" in problems_of("rules:\n" + "  - {}\n" * 1001)[0]
 
 
+def test_more_expressions_than_anybody_writes_are_refused_before_they_take_minutes() -> None:
+    body = "'${1}', " * 5001
+    text = f"rules:\n- name: a\n  when: task.stopped\n  do: {{http.post: {{to: captioning, body: [{body}]}}}}\n"
+    assert problems_of(text) == [
+        "rules.yaml:4:40043: the file comes to more than 5000 expressions, each counted for every change of its rule"
+    ]
+
+
 def test_an_expression_that_is_too_long_is_refused_at_its_line() -> None:
     text = f"rules:\n- name: a\n  when: task.stopped\n  if: task.id == '{'x' * 30_000}'\n  do: http.post\n"
     assert problems_of(text)[0].startswith("rules.yaml:4:7: it has 30")

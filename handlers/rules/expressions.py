@@ -108,7 +108,7 @@ class Expression:
             if value.type() == cel.Type.ERROR:
                 raise NoValue(failure(str(plain)))
             return _json(plain, scope.change)
-        except (RuntimeError, TypeError, OverflowError) as exc:
+        except (RuntimeError, TypeError, OverflowError, MemoryError) as exc:
             # A raised budget; a value that Python has no type for, such as an optional.
             raise NoValue(failure(_first_line(exc))) from exc
 

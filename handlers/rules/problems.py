@@ -42,6 +42,8 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[Problem, None] = {}
+        #: how many expressions were checked, for each change anew
+        self.expressions = 0
 
     def error(self, place: Place, text: str) -> None:
         """Note what stops the rules."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from handlers.rules.faults import Fault
     from handlers.rules.problems import Findings
 
+#: of one file; each takes a few milliseconds to check
+MOST_EXPRESSIONS: Final = 5000
 #: what can't stand within text
 _NO_TEXT: Final = {"list", "map", "event", "task", "recording", "segment"}
 _CEL_TEXT: Final = re.compile(
@@ -147,6 +149,12 @@ def _filled(node: Scalar, parts: tuple[Part, ...], change: str, findings: Findin
 
 def check(node: Scalar, part: Part, change: str, findings: Findings) -> Expression | None:
     """Check an expression that stands in a scalar for one change; note every problem at its place in the file."""
+    findings.expressions += 1
+    if findings.expressions > MOST_EXPRESSIONS:
+        what = f"the file comes to more than {MOST_EXPRESSIONS} expressions, each counted for every change of its rule"
+        if findings.expressions == MOST_EXPRESSIONS + 1:
+            findings.error(node.place, what)
+        return None
     try:
         return Expression(part.text, change)
     except NotAnExpression as exc:
