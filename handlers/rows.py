@@ -83,7 +83,7 @@ def _as_json(names: Sequence[str], values: Sequence[tuple[Any, ...]]) -> str:
     return json.dumps([dict(zip(names, one, strict=True)) for one in values])
 
 
-# Only names of tables and columns become part of a statement (S608): they come from tables.py.
+# Only names of tables and columns become part of a statement (S608): they come from handlers.tables.
 
 
 @cache
