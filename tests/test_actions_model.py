@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, opened, plan, rows
 
 from handlers import actions
@@ -60,6 +67,12 @@ class Model(RuleBasedStateMachine):
         return self.now * 1000
 
     # --- what happens -----------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin_with_work(self) -> None:
+        for number, lane in enumerate((*_LANES, *_LANES)):
+            self.plan(lane=lane, at=10, is_repeatable=number % 2 == 0, name="ab"[number % 2])
+        self.claim(2)
 
     @rule(
         lane=st.sampled_from(_LANES),
@@ -119,11 +132,12 @@ class Model(RuleBasedStateMachine):
         known.state = self._after(known, outcome)
         assert state == known.state
 
-    @rule(passed=st.sampled_from((1, 5_000, LEASE_MS + 1)))
-    def pass_time(self, passed: int) -> None:
+    @precondition(lambda self: self._is_in_hand())
+    @rule(passed=st.sampled_from((1, LEASE_MS // 2, LEASE_MS + 1)))
+    def take_up_lost_later(self, passed: int) -> None:
         self.now += passed
+        self.take_up_lost()
 
-    @rule()
     def take_up_lost(self) -> None:
         lost = [one for one in self.known.values() if one.token is not None and one.lease_until < self.now]
         assert actions.take_up_lost(self.database, clock=self.clock, chance=lambda: 0.0) == len(lost)
@@ -132,6 +146,14 @@ class Model(RuleBasedStateMachine):
                 known.state = self._after(known, UNCLEAR)
             known.token, known.is_begun = None, False
 
+    @precondition(lambda self: self._is_in_hand())
+    @rule()
+    def lose_a_worker_and_claim_again(self) -> None:
+        """Bring about what chance brings about too rarely: two who think that the same action is theirs."""
+        self.take_up_lost_later(LEASE_MS + 1)
+        self.claim(4)
+
+    @precondition(lambda self: self._is_in_hand())
     @rule()
     def renew(self) -> None:
         actions.renew(self.database, self.handed, clock=self.clock)
@@ -150,14 +172,17 @@ class Model(RuleBasedStateMachine):
         if is_ours:
             known.token = None
 
-    @rule(name=st.sampled_from(("a", "b")), is_on=st.booleans())
-    def switch(self, name: str, is_on: bool) -> None:  # noqa: FBT001 - a model's own
-        if is_on:
-            assert actions.go(self.database, "rule", name) == (name in self.stopped)
-            self.stopped.discard(name)
-        else:
-            actions.stop(self.database, "rule", name, now=self.now)
-            self.stopped.add(name)
+    @precondition(lambda self: not self.stopped)
+    @rule(name=st.sampled_from(("a", "b")))
+    def stop(self, name: str) -> None:
+        actions.stop(self.database, "rule", name, now=self.now)
+        self.stopped.add(name)
+
+    @precondition(lambda self: self.stopped)
+    @rule(name=st.sampled_from(("a", "b")))
+    def go(self, name: str) -> None:
+        assert actions.go(self.database, "rule", name) == (name in self.stopped)
+        self.stopped.discard(name)
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
@@ -192,6 +217,9 @@ class Model(RuleBasedStateMachine):
             stages = [row["stage"] for row in rows(self.database) if row["lane"] == lane and row["stage"] != "over"]
             heads = [stage for stage in stages if stage in {"ready", "claimed"}]
             assert len(heads) == (len(stages) if lane is None else bool(stages)), stages
+
+    def _is_in_hand(self) -> bool:
+        return any(one.token is not None for one in self.known.values())
 
     def _claimable(self) -> set[str]:
         """Return what may be taken in hand: the first of each lane in which nothing is in hand."""
@@ -241,7 +269,7 @@ def test_actions_behave_as_the_model_says_whatever_happens_in_any_order(engine: 
         machine,
         settings=settings(
             max_examples=40 if engine.is_sqlite else 25,
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
