@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from handlers import catalogue, tables
+from handlers import catalogue, runs, tables
 from handlers.catalogue import merge
 from handlers.catalogue.families import Family
 from handlers.events import Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
@@ -354,9 +354,9 @@ def test_promise_4_an_empty_reason_is_more_than_none_in_any_order(database: Data
 
 
 def test_recorded_time_counts_an_instant_once() -> None:
-    assert merge.covered_ms([(0, 10), (5, 15), (20, 30), (20, 25)]) == 25
-    assert merge.covered_ms([]) == 0
-    assert merge.covered_ms([(10, 5)]) == 0
+    assert runs.covered_ms([(0, 10), (5, 15), (20, 30), (20, 25)]) == 25
+    assert runs.covered_ms([]) == 0
+    assert runs.covered_ms([(10, 5)]) == 0
 
 
 def test_every_field_of_a_recording_has_a_merge_rule() -> None:

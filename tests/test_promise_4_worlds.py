@@ -231,6 +231,34 @@ def test_a_recording_becomes_available_once_whichever_word_comes_first(
     assert told.count("recording.available") == (1 if first == "RecordStopped" else 2)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_an_upload_that_is_over_after_the_next_start_is_the_earlier_runs(
+    inbox: Inbox, database: Database, settings: Settings, seed: int
+) -> None:
+    files = [
+        {"ObjectKey": f"{run}.mp4", "StartTime": _MONDAY + run * _HOUR, "Duration": 50 * _MINUTE, "StreamList": []}
+        for run in (1, 2)
+    ]
+    told = [
+        from_volcengine("RecordStarted", _MONDAY + _HOUR, Code=0),
+        from_volcengine("RecordStopped", _MONDAY + _HOUR + 50 * _MINUTE, Code=0, RecordFileList=files[:1]),
+        from_volcengine("RecordUploadStarted", _MONDAY + _HOUR + 50 * _MINUTE + 1, Code=0),
+        from_volcengine("RecordStarted", _MONDAY + 2 * _HOUR, Code=0),
+        from_volcengine("RecordUploadProcessing", _MONDAY + 2 * _HOUR + 1, Code=0, Progress=9000),
+        from_volcengine("RecordUploadDone", _MONDAY + 2 * _HOUR + _MINUTE, Code=0),
+        from_volcengine("RecordStopped", _MONDAY + 2 * _HOUR + 50 * _MINUTE, Code=0, RecordFileList=files[1:]),
+    ]
+    random.Random(seed).shuffle(told)
+    for incoming in told:
+        inbox.accept(incoming)
+        settle(database, settings)
+    with database.read() as connection:
+        uploads = connection.execute(select(tables.tasks.c.upload).order_by(tables.tasks.c.run)).scalars().all()
+        recordings = connection.execute(select(tables.recordings)).mappings().all()
+    assert uploads == ["done", None]
+    assert {row["key"]: row["state"] for row in recordings} == {"1.mp4": "available", "2.mp4": "announced"}
+
+
 # --- segments wait, and are rebuilt -----------------------------------------------------------------------------------
 
 

@@ -13,12 +13,12 @@ from rows import FIRST, MINUTE, fill_segments, ids
 from sqlalchemy import delete, insert, select
 
 from handlers import catalogue, questions, tables
-from handlers.catalogue.runs import Identifier, Mark, run_of, starts_of
 from handlers.events import Delivery, Event, Segment, TaskKey, Upload
 from handlers.ids import new_id
 from handlers.moments import to_text
 from handlers.questions import items
 from handlers.questions.filters import DELIVERIES, TASKS, Filters, Page
+from handlers.runs import Identifier, Mark, parted, starts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,9 +168,8 @@ def divided(database: Database) -> dict[str, dict[int, list[tuple[str | None, st
             for row in spans
             if row["task_id"] == key.task_id
         ]
-        starts = starts_of(known, heard)
-        for one in known:
-            found[key.task_id][run_of(starts, one.at)].append((to_text(one.at), one.kind))
+        for run, told in parted(known, starts_of(known, heard)).items():
+            found[key.task_id][run] += [(to_text(one.at), one.kind) for one in told]
     return found
 
 

@@ -190,9 +190,11 @@ class Dispatcher:
         began = time.monotonic()
         try:
             performed = self._perform(claimed, call.start)
-        except (ActionLost, DatabaseAway):
+        except ActionLost:
             raise
         except Exception as exc:  # noqa: BLE001 - it is settled like any other outcome, and logged
+            if isinstance(exc, DatabaseAway) and call.started_at is None:
+                raise
             if not isinstance(exc, SettingsError | WrongRequest):
                 _log.exception("a call failed in an unforeseen way", extra={"action": claimed.id})
             performed = Performed(outcome=_failed(exc, is_unclear=call.started_at is not None))

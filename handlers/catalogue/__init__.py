@@ -19,10 +19,10 @@ from handlers import tables
 from handlers.catalogue.difference import Difference
 from handlers.catalogue.families import Family, File, is_mark, mark_of, sighting_of
 from handlers.catalogue.merge import AVAILABLE, Sighting, from_facts
-from handlers.catalogue.runs import Identifier, Mark
 from handlers.catalogue.slices import Name, slice_of
 from handlers.events import Delivery, Event, Segment, TaskKey
 from handlers.rows import Row, delete, fetch, insert
+from handlers.runs import Identifier, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

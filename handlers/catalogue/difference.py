@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from handlers.catalogue.families import Family, File, Place
     from handlers.catalogue.merge import Sighting
-    from handlers.catalogue.runs import Identifier, Mark
     from handlers.catalogue.slices import Slices
     from handlers.events import Stream
+    from handlers.runs import Identifier, Mark
 
 
 #: the columns of a segment that another word, or another task, can change

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handlers.catalogue.merge import ANNOUNCED, AVAILABLE, Sighting, merge
-from handlers.catalogue.runs import READABLE, Identifier, Mark, Span, describe, run_of, starts_of, upload_of
 from handlers.catalogue.slices import Slice, Slices
 from handlers.ids import new_id
+from handlers.runs import READABLE, Identifier, Mark, Span, describe, parted, run_of, starts_of, upload_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ class Family:
         self.marks.add(mark)
         self._said[mark.said] += 1
         places[mark.place] = mark
-        if any(one.begins or one.upload is not None for one in (known, mark) if one is not None):
+        if any(one.moves_uploads for one in (known, mark) if one is not None):
             self._told = None
 
     def put_sighting(self, locator: str, sighting: Sighting, *, afresh: bool = False) -> list[str]:
@@ -158,12 +158,10 @@ class Family:
         """Compute the runs from the marks, files and identifiers."""
         identifiers = list(self.slices.identifiers.values())
         starts = starts_of(self.marks, identifiers)
-        marks: dict[int, list[Mark]] = defaultdict(list)
+        marks = parted(self.marks, starts)
         files: dict[int, list[File]] = defaultdict(list)
         spans: dict[int, list[Span]] = defaultdict(list)
         heard: dict[int, list[Identifier]] = defaultdict(list)
-        for mark in self.marks:
-            marks[run_of(starts, mark.at)].append(mark)
         for file in (file for file in self.files.values() if not file.is_gone):
             span = file.span
             run = run_of(starts, span.time)
@@ -208,11 +206,7 @@ class Family:
         """Return the starts of the runs, and how the upload of each stands."""
         if self._told is None:
             starts = starts_of(self.marks)
-            uploads: dict[int, list[Mark]] = defaultdict(list)
-            for mark in self.marks:
-                if mark.upload is not None:
-                    uploads[run_of(starts, mark.at)].append(mark)
-            self._told = starts, {run: upload_of(marks) for run, marks in uploads.items()}
+            self._told = starts, {run: upload_of(marks) for run, marks in parted(self.marks, starts).items()}
         return self._told
 
     def _rows_by_start(

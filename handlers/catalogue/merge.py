@@ -121,20 +121,6 @@ def _words(sighting: Sighting) -> dict[str, Any]:
     }
 
 
-def covered_ms(spans: Sequence[tuple[int, int]]) -> int:
-    """Return the milliseconds that at least one of the spans (start, end) covers."""
-    total = 0
-    reach = None
-    for start, end in sorted(spans):
-        if reach is None or start > reach:
-            total += max(end - start, 0)
-            reach = max(end, start)
-        elif end > reach:
-            total += end - reach
-            reach = end
-    return total
-
-
 def to_facts(sighting: Sighting) -> str:
     """Return what the sighting says, as the JSON text that is stored with it."""
     # Not asdict(), which copies every value: a worker spent a tenth of its time there.

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from handlers.catalogue.runs import Identifier
 from handlers.ids import new_id
+from handlers.runs import Identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import urllib3
@@ -41,6 +41,8 @@ ANYWHERE: Final = None
 MOST_BYTES = 1024 * 1024
 #: connections to one host that stay open
 _WARM = 64
+#: seconds: what stands between may have forgotten a connection that is idle for longer, and say nothing
+_LONGEST_IDLE = 30.0
 #: hosts whose connections stay open
 _HOSTS = 64
 _AGENT = "reelhook"
@@ -51,13 +53,24 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _Plain(HTTPConnection):
+    """A connection that is dialled our way, and not used again once it has been idle for long."""
+
+    used_at = 0.0
+
     def _new_conn(self) -> socket.socket:
         return dial(self._dns_host, self.port)
 
+    def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as the client has it
+        self.used_at = time.monotonic()
+        super().request(*arguments, **named)
 
-class _Tls(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return dial(self._dns_host, self.port)
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and time.monotonic() - self.used_at < _LONGEST_IDLE
+
+
+class _Tls(_Plain, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _PlainPool(HTTPConnectionPool):

@@ -1,21 +1,23 @@
 """What the vendor told of one run: its marks, in the order of their times, and what the identifiers of its slices span.
 
-Marks are kept by the vendor's name of the task, which covers every run: a run has those from its start, which is the
-time at which its task began, up to the next one's. The first has what comes before it, too.
+Marks are kept by the vendor's name of the task, which covers every run; which of them are whose, is asked of the same
+rules as the catalogue follows.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from handlers.tables import identifiers, marks, tasks
+from handlers.runs import Identifier, Mark, parted, starts_of
+from handlers.tables import identifiers, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Table
 
 Row = dict[str, Any]
 
@@ -24,15 +26,20 @@ _NAME = ("vendor", "app_id", "room_id", "type", "task_id")
 
 def marks_of(connection: Connection, task: Mapping[str, Any]) -> list[Row]:
     """Return the marks of the run whose row of tasks this is, oldest first."""
-    found = [*_same_name(marks, task)]
-    if task["run"] > 1:
-        found.append(marks.c.at >= task["started_at"])
-    following = select(tasks.c.started_at).where(*_same_name(tasks, task), tasks.c.run == task["run"] + 1)
-    end = connection.execute(following).scalar()
-    if end is not None:
-        found.append(marks.c.at < end)
-    query = select(marks).where(*found).order_by(marks.c.at, marks.c.kind, marks.c.delivery)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    told = [Mark(**_taken(row, Mark)) for row in _rows(connection, marks, task)]
+    heard = [
+        Identifier(name=row["identifier"], **_taken(row, Identifier)) for row in _rows(connection, identifiers, task)
+    ]
+    own = parted(told, starts_of(told, heard)).get(task["run"], ())
+    return [vars(mark) for mark in sorted(own, key=lambda mark: (mark.at, mark.kind, mark.delivery))]
+
+
+def _rows(connection: Connection, table: Table, task: Mapping[str, Any]) -> Sequence[RowMapping]:
+    return connection.execute(select(table).where(*_same_name(table, task))).mappings().all()
+
+
+def _taken(row: RowMapping, kind: type[Mark | Identifier]) -> dict[str, Any]:
+    return {field.name: row[field.name] for field in fields(kind) if field.name in row}
 
 
 def identifiers_of(connection: Connection, task: Mapping[str, Any]) -> list[Row]:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
 
-    from handlers.catalogue.runs import Identifier, Mark
     from handlers.database import Database
     from handlers.events import TaskKey
     from handlers.rebuild.scratch import Scratch
+    from handlers.runs import Identifier, Mark
 
 #: rows that the sweep reads at once
 _PAGE = 1000

@@ -12,10 +12,9 @@ a run, which makes no silence: a run begins where an identifier is first heard a
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from handlers.catalogue.merge import covered_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,6 +56,11 @@ class Mark:
     def said(self) -> tuple[object, ...]:
         """Return what tells it from another: two deliveries that say the same are one change."""
         return (self.at, self.kind, self.state, self.begins, self.upload, self.progress)
+
+    @property
+    def moves_uploads(self) -> bool:
+        """Tell whether it can decide which run's upload stands how."""
+        return self.begins or self.upload is not None or self.state in {"stopped", "failed"}
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -126,6 +130,29 @@ def _heard_anew(identifiers: Iterable[Identifier]) -> Iterator[int]:
         reach = one.last_at if reach is None else max(reach, one.last_at)
 
 
+def parted(marks: Iterable[Mark], starts: Sequence[int]) -> defaultdict[int, list[Mark]]:
+    """Return the marks by run: each in the run in which its time falls.
+
+    But an upload is over, and tells its progress, after its run was stopped, maybe when the next one has begun: such a
+    word belongs to the latest run that was stopped by then, where one is known.
+    """
+    found: dict[int, list[Mark]] = defaultdict(list)
+    stopped: dict[int, int] = {}
+    uploads = []
+    for mark in marks:
+        if mark.upload in READABLE or mark.progress is not None:
+            uploads.append(mark)
+            continue
+        run = run_of(starts, mark.at)
+        found[run].append(mark)
+        if mark.state in {"stopped", "failed"} and not mark.begins:
+            stopped[run] = min(mark.at, stopped.get(run, mark.at))
+    for mark in uploads:
+        over = [run for run, at in stopped.items() if at <= mark.at]
+        found[max(over) if over else run_of(starts, mark.at)].append(mark)
+    return found
+
+
 def upload_of(marks: Iterable[Mark]) -> str | None:
     """Return how the upload of one run's files stands: the latest word of it, and at one instant the more final."""
     told = [mark for mark in marks if mark.upload is not None]
@@ -168,3 +195,17 @@ def _ended_at(last: Mark | None, ends: Sequence[int]) -> int | None:
     if last is None:
         return max(ends, default=None)
     return None if last.state == "running" else last.at
+
+
+def covered_ms(spans: Sequence[tuple[int, int]]) -> int:
+    """Return the milliseconds that at least one of the spans (start, end) covers."""
+    total = 0
+    reach = None
+    for start, end in sorted(spans):
+        if reach is None or start > reach:
+            total += max(end - start, 0)
+            reach = max(end, start)
+        elif end > reach:
+            total += end - reach
+            reach = end
+    return total
