@@ -18,7 +18,7 @@ from receivers import ACTION, handover
 
 from handlers.destinations import OPERATIONS, Means, hand_over
 from handlers.secrets import Secret
-from handlers.settings import CeleryDestination, PythonDestination
+from handlers.settings import CeleryDestination, PythonDestination, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +112,20 @@ def lines_of(file: Path, count: int) -> list[Any]:
     while len(lines := file.read_text().splitlines()) < count and time.monotonic() < until:
         time.sleep(0.1)
     return [json.loads(line) for line in lines]
+
+
+def test_destinations_of_celery_and_python_are_read_from_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "reelhook.toml").write_text(
+        '[destinations.tasks]\nkind = "celery"\nbroker = "env:BROKER"\n'
+        '[destinations.own]\nkind = "python"\nentry_point = "thumbnails"\ntimeout = "1m"\n'
+    )
+    environ = {"BROKER": BROKERS["redis"], "REELHOOK_DATA": str(tmp_path)}
+    environ["REELHOOK_CONFIG"] = str(tmp_path / "reelhook.toml")
+    tasks, own = load(environ, vendors=["aliyun"], create=False).destinations.values()
+    assert isinstance(tasks, CeleryDestination)
+    assert (tasks.broker.reveal(), tasks.queue, tasks.task) == (BROKERS["redis"], "celery", None)
+    assert isinstance(own, PythonDestination)
+    assert (own.entry_point, own.timeout) == ("thumbnails", 60_000)
 
 
 def celery(broker: str, **told: Any) -> CeleryDestination:
@@ -255,10 +269,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(means: Means, name: str, **told: Any) -> Outcome:
     parameters = {"to": "own", **({"arguments": told.pop("arguments")} if "arguments" in told else {})}
-    target = PythonDestination(
-        **{"name": f"own-{name}", "kind": "python", "entry_point": name, "timeout": 20_000} | told
-    )
-    return hand_over("python.call", handover(parameters=parameters), target, means)
+    usual: dict[str, Any] = {"name": f"own-{name}", "kind": "python", "entry_point": name, "timeout": 20_000}
+    return hand_over("python.call", handover(parameters=parameters), PythonDestination(**{**usual, **told}), means)
 
 
 @pytest.mark.usefixtures("package")

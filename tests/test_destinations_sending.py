@@ -17,7 +17,7 @@ from mns_pushes import DAY, MNS, STRANGER, certificate, pem
 from receivers import LOOPBACK, receiver, says, speaker
 
 from handlers.clock import now_ms
-from handlers.destinations import unanswered
+from handlers.destinations import sending, unanswered
 from handlers.destinations.dialling import NoAnswer
 from handlers.destinations.sending import ANYWHERE, MOST_BYTES, Sender, host_shown
 from handlers.operation import Request, Response
@@ -67,6 +67,20 @@ def test_a_connection_stays_open_from_one_request_to_the_next(sender: Sender) ->
         for _ in range(3):
             send(sender, there.url)
     assert len({got.peer for got in there.got}) == 1
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as there:
+        send(sender, there.url)
+        monkeypatch.setattr(sending, "_LONGEST_IDLE", 0.0)
+        send(sender, there.url)
+    assert len({got.peer for got in there.got}) == 2
+
+
+def test_a_connection_that_the_other_side_has_closed_is_opened_anew(sender: Sender) -> None:
+    with receiver(headers={"Connection": "close"}) as there:
+        for _ in range(3):
+            assert send(sender, there.url).status == 200
 
 
 def test_many_threads_send_at_once_and_each_gets_its_own_answer(sender: Sender) -> None:

@@ -255,21 +255,13 @@ kind = "s3"
 bucket = "archive"
 prefix = "lessons/"
 region = "eu-west-1"
-[destinations.g]
-kind = "celery"
-broker = "env:AK"
-task = "lessons.caption"
-[destinations.h]
-kind = "python"
-entry_point = "thumbnails"
-timeout = "1m"
 """
 
 
 def test_a_destination_of_every_kind_is_read(tmp_path: Path) -> None:
     destinations = read(tmp_path, DESTINATION_OF_EVERY_KIND).destinations
     kinds = [destination.kind for destination in destinations.values()]
-    assert kinds == ["http", "sqs", "sns", "mns-queue", "mns-topic", "s3", "celery", "python"]
+    assert kinds == ["http", "sqs", "sns", "mns-queue", "mns-topic", "s3"]
     assert destinations["a"].retries == ()
     assert destinations["d"].endpoint == "http://127.0.0.1:9000"
 
