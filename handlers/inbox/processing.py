@@ -63,6 +63,7 @@ class _Waiting:
     account: str
     tries: int
     size: int
+    is_bulk: bool
 
     def condemned(self, reason: str) -> _Judged:
         return _Judged(id=self.id, vendor=self.vendor, account=self.account, reason=reason)
@@ -149,7 +150,7 @@ class Processor:
     def _look_at(self, *, is_bulk: bool, most: int) -> tuple[list[_Waiting], bool]:
         """Return the oldest of one sort, leaving out what another worker is settling; tell whether there are more."""
         deliveries, inbox = tables.deliveries, tables.inbox
-        names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries)
+        names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries, inbox.c.is_bulk)
         query = (
             select(*names, func.length(deliveries.c.body).label("size"))
             .join_from(inbox, deliveries, deliveries.c.id == inbox.c.delivery)
@@ -190,7 +191,8 @@ class Processor:
         """Yield what goes into one transaction each, and where it begins."""
         start = size = 0
         for place, one in enumerate(waiting):
-            if place > start and (place - start == self._at_once or size + one.size > self._bytes_at_once):
+            is_full = place - start == self._at_once or size + one.size > self._bytes_at_once
+            if place > start and (is_full or one.is_bulk != waiting[start].is_bulk):
                 yield start, waiting[start:place]
                 start, size = place, 0
             size += one.size
