@@ -192,7 +192,7 @@ class Dispatcher:
             performed = self._perform(claimed, call.start)
         except ActionLost:
             raise
-        except Exception as exc:  # noqa: BLE001 - it is settled like any other outcome, and logged
+        except Exception as exc:
             if isinstance(exc, DatabaseAway) and call.started_at is None:
                 raise
             if not isinstance(exc, SettingsError | WrongRequest):
