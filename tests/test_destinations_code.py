@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from program import wait_until
 from receivers import ACTION, handover
 
 from handlers.destinations import OPERATIONS, Means, hand_over
@@ -49,7 +50,7 @@ def _answers(url: str) -> bool:
     try:
         with kombu.Connection(url, connect_timeout=2) as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
-    except OSError:
+    except (OSError, kombu.exceptions.OperationalError):
         return False
     return True
 
@@ -244,7 +245,13 @@ def nothing(event): return None
 def gives_up(event): raise GiveUp("there is no such lesson")
 def tries_again(event): raise TryAgain("the disk is full", after=90)
 def fails(event): return 1 / 0
-def hangs(event): time.sleep(600)
+def hangs(event):
+    folder = os.path.dirname(__file__)
+    with open(os.path.join(folder, "pid"), "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(os.path.join(folder, "pid"), os.path.join(folder, "hangs"))
+    time.sleep(600)
+
 def dies(event): os.kill(os.getpid(), 9)
 def leaves(event): raise SystemExit(3)
 def talks(event): return "x" * 100_000
@@ -335,6 +342,27 @@ def test_a_name_that_no_package_registers_is_given_up_with_those_that_are() -> N
     assert said is not None
     assert "did you mean answer?" in said
     assert "tries_again" in said
+
+
+@pytest.mark.usefixtures("package")
+def test_a_function_ends_with_the_worker_that_is_killed(tmp_path: Path) -> None:
+    tests = Path(__file__).parent
+    program = (
+        "from receivers import handover\n"
+        "from handlers.destinations import Means, hand_over\n"
+        "from handlers.settings import PythonDestination\n"
+        "own = PythonDestination(name='own', kind='python', entry_point='hangs', timeout=600_000)\n"
+        "hand_over('python.call', handover(), own, Means())\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{tests}"}
+    worker = subprocess.Popen([sys.executable, "-c", program], env=environ)
+    try:
+        wait_until((tmp_path / "hangs").exists)
+        called = int((tmp_path / "hangs").read_text())
+    finally:
+        worker.kill()
+        worker.wait()
+    wait_until(lambda: not Path(f"/proc/{called}").exists() or "Z" in Path(f"/proc/{called}/stat").read_text())
 
 
 @pytest.mark.usefixtures("package")

@@ -15,9 +15,11 @@ from mns.topic import TopicMeta
 from mns_client import KEYS, client
 from moto.server import ThreadedMotoServer
 from receivers import ACTION, handover, says, speaker
+from rule_operations import problems_of
 
 from handlers.destinations import OPERATIONS, Means, hand_over
 from handlers.operation import find_problems
+from handlers.rules import Known
 from handlers.secrets import Secret
 from handlers.settings import (
     Destination,
@@ -323,3 +325,25 @@ def test_every_kind_of_destination_has_its_operation_and_every_operation_its_kin
     for name, operation in OPERATIONS.items():
         assert name.endswith(f".{operation.name}")
         assert "to" in operation.parameters.model_fields
+
+
+def test_a_file_of_rules_may_name_every_destination() -> None:
+    steps = {
+        "http.post": '{to: one, body: {id: "${recording.id}"}, headers: {X-Room: "${recording.room_id}"}}',
+        "http.forward": "{to: two}",
+        "sqs.send": "{to: three, delay_seconds: 5}",
+        "sns.publish": "{to: four, subject: A recording}",
+        "mns.send": "{to: five, encoding: raw, priority: 1}",
+        "mns.publish": "{to: six, tag: new}",
+        "celery.send": '{to: seven, task: lessons.caption, args: ["${recording.id}", 1]}',
+        "python.call": "{to: eight, arguments: {size: 320}}",
+    }
+    assert set(steps) == set(OPERATIONS)
+    named = {to.partition("to: ")[2].partition(",")[0].rstrip("}"): name for name, to in steps.items()}
+    kinds = {to: OPERATIONS[name].kind for to, name in named.items()}
+    known = Known(operations=OPERATIONS, vendors=("aliyun",), destinations=kinds)
+    listed = "\n".join(f"      - {name}: {parameters}" for name, parameters in steps.items())
+    text = f"rules:\n  - name: every-way\n    when: recording.available\n    do:\n{listed}\n"
+    assert problems_of(text, known) == []
+    wrong = text.replace("to: three", "to: one")
+    assert any("sqs.send needs sqs" in problem for problem in problems_of(wrong, known))

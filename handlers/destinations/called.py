@@ -8,8 +8,11 @@ to call again, and any other exception means the same at the usual time.
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import sys
+import threading
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,11 +40,20 @@ class TryAgain(Exception):
 def main() -> None:
     """Answer each line of a connection with what a function did, until it is closed; argv tells both."""
     name, number = sys.argv[1], int(sys.argv[2])
+    threading.Thread(target=_end_with, args=(number,), daemon=True).start()
     with socket.socket(fileno=number) as line, line.makefile("rwb") as asked:
         for question in asked:
             answer = json.dumps(_answer(name, json.loads(question))).encode()
             asked.write(answer + b"\n")
             asked.flush()
+
+
+def _end_with(number: int) -> None:
+    """End this process as soon as nobody is at the connection's other end, wherever the function stands."""
+    watch = select.poll()
+    watch.register(number, select.POLLHUP)
+    watch.poll()
+    os._exit(0)
 
 
 def _answer(name: str, question: dict[str, Any]) -> dict[str, Any]:
