@@ -15,14 +15,16 @@ from handlers import tables
 from handlers.inbox.processing import Processor
 from handlers.inbox.replay import replay
 from handlers.questions.filters import Filters
-from handlers.rebuild import rebuild
+from handlers.rebuild import Rebuild, rebuild
 from handlers.settings import load
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from handlers.database import Database
+    from handlers.events import Delivery
     from handlers.inbox import Inbox
     from handlers.settings import Settings
 
@@ -192,3 +194,22 @@ def test_a_storage_found_in_the_settings_is_kept_until_it_is_asked_for_anew(
     recording = snapshot(database)["recordings"][0]
     assert (recording["storage"], recording["bucket"], recording["key"]) == ("oss", "records", "lessons/a.m3u8")
     assert recording["locator"] == "url:records.example.com/lessons/a.m3u8"
+
+
+def test_a_rebuild_holds_few_bodies_at_once(
+    filled: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(filled)
+    monkeypatch.setattr("handlers.inbox.processing.MOST_BYTES", 2_000)
+    pages: list[int] = []
+    loaded = Rebuild._loaded
+
+    def counted(self: Rebuild, ids: Sequence[str]) -> Iterator[list[Delivery]]:
+        for page in loaded(self, ids):
+            pages.append(len(page))
+            yield page
+
+    monkeypatch.setattr(Rebuild, "_loaded", counted)
+    assert rebuild(filled, settings, VENDORS).rows_changed == 0
+    assert snapshot(filled) == before
+    assert max(pages) < 10

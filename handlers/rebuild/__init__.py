@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from sqlalchemy import func, select
 from handlers import catalogue, tables
 from handlers.clock import now_ms
 from handlers.errors import UnreadableDelivery
+from handlers.inbox.processing import fitting
 from handlers.keeping.deliveries import to_delivery
 from handlers.reading import meaning
 from handlers.rebuild.scratch import Scratch
@@ -32,11 +33,11 @@ from handlers.rows import delete, fetch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection
 
     from handlers.catalogue.families import Family
     from handlers.database import Database
-    from handlers.events import TaskKey
+    from handlers.events import Delivery, TaskKey
     from handlers.settings import Settings
     from handlers.vendor import Vendor
 
@@ -98,17 +99,17 @@ class Rebuild:
         with self._database.read() as connection:
             total = connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one()
         unreadable = done = 0
-        for page in self._processed():
+        for page in (some for ids in self._processed() for some in self._loaded(ids)):
             positions: dict[str, set[int]] = {}
-            for row in page:
+            for delivery in page:
                 try:
-                    told = meaning(to_delivery(row), self._settings, self._vendors)
+                    told = meaning(delivery, self._settings, self._vendors)
                 except UnreadableDelivery:
                     unreadable += 1
                     continue
                 families = {event.task for event in told if event.task is not None and event.kind != "unknown"}
-                scratch.note(row["id"], families)
-                positions[row["id"]] = {place for place, event in enumerate(told) if event.segment is None}
+                scratch.note(delivery.id, families)
+                positions[delivery.id] = {place for place, event in enumerate(told) if event.segment is None}
             scratch.commit()
             self._changed += self._drop_events(positions)
             done += len(page)
@@ -134,8 +135,8 @@ class Rebuild:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def _processed(self) -> Iterator[Sequence[RowMapping]]:
-        """Yield the processed deliveries, oldest first, in pages.
+    def _processed(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of the processed deliveries, oldest first, in pages.
 
         What is quarantined may have been read before, and may be replayed meanwhile: it is not read again.
         """
@@ -143,18 +144,32 @@ class Rebuild:
         last = ""
         while True:
             query = (
-                select(deliveries)
+                select(deliveries.c.id)
                 .join_from(deliveries, inbox, inbox.c.delivery == deliveries.c.id)
                 .where(deliveries.c.id > last, inbox.c.state == tables.PROCESSED)
                 .order_by(deliveries.c.id)
                 .limit(_PAGE)
             )
             with self._database.read() as connection:
-                page = connection.execute(query).mappings().all()
+                page = connection.execute(query).scalars().all()
             if not page:
                 return
             yield page
-            last = page[-1]["id"]
+            last = page[-1]
+
+    def _loaded(self, ids: Sequence[str]) -> Iterator[list[Delivery]]:
+        """Yield the deliveries, as many at once as fit into memory."""
+        deliveries = tables.deliveries
+        named = select(deliveries.c.id, func.length(deliveries.c.body).label("size")).where(deliveries.c.id.in_(ids))
+        with self._database.read() as connection:
+            left = connection.execute(named.order_by(deliveries.c.id)).mappings().all()
+        while left:
+            some = [row["id"] for row in fitting(left)]
+            left = left[len(some) :]
+            query = select(deliveries).where(deliveries.c.id.in_(some)).order_by(deliveries.c.id)
+            with self._database.read() as connection:
+                loaded = [to_delivery(row) for row in connection.execute(query).mappings()]
+            yield loaded
 
     def _add_stored_families(self, scratch: Scratch) -> None:
         tasks = tables.tasks
@@ -209,19 +224,14 @@ class Rebuild:
     def _told(self, scratch: Scratch, keys: Sequence[TaskKey]) -> Iterator[list[catalogue.Told]]:
         """Read the deliveries of these families again, in pages; they are immutable, so no lock is needed."""
         wanted = set(keys)
-        for ids in scratch.deliveries(keys):
-            with self._database.read() as connection:
-                deliveries = [to_delivery(row) for row in _by_id(connection, ids)]
+        for deliveries in (some for ids in scratch.deliveries(keys) for some in self._loaded(ids)):
             yield [
-                catalogue.Told(delivery=delivery, position=position, event=event)
+                # Without its body, which nobody needs any more: a family may have many.
+                catalogue.Told(delivery=replace(delivery, body=b""), position=position, event=event)
                 for delivery in deliveries
                 for position, event in enumerate(meaning(delivery, self._settings, self._vendors))
                 if event.task in wanted and event.kind != "unknown"
             ]
-
-
-def _by_id(connection: Connection, ids: Sequence[str]) -> Sequence[RowMapping]:
-    return connection.execute(select(tables.deliveries).where(tables.deliveries.c.id.in_(ids))).mappings().all()
 
 
 def _forget(family: Family, scratch: Scratch) -> None:
