@@ -71,6 +71,8 @@ def receiver(*, context: ssl.SSLContext | None = None, **told: Any) -> Iterator[
             self.end_headers()
             self.wfile.write(receiving.body)
 
+        do_PUT = do_POST  # noqa: N815 - the name that http.server asks for
+
         def log_message(self, *_: object) -> None:
             pass
 
