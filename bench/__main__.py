@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from bench import delay, folding, ingest, memory, places, pulling, report, scale, segments
+from bench import actions, delay, folding, ingest, memory, places, pulling, report, scale, segments
 from bench.load import generator
 from bench.plan import FULL, QUICK, Plan
 from bench.stations import CORE, DURABLE, NOOP, stations
@@ -28,6 +28,7 @@ _TITLES = {
     "delay": "from answer to catalogue",
     "segments": "a recording beside a thousand segments a second",
     "pull": "pulling from a queue of MNS",
+    "actions": "claiming actions, and calls below a limit",
     "memory": "memory",
 }
 _PARTS = tuple(_TITLES)
@@ -88,9 +89,10 @@ def _run(engine: str, root: Path, plan: Plan, parts: Sequence[str]) -> bool:
         "delay": _delay,
         "segments": _segments,
         "pull": _pull,
+        "actions": _actions,
         "memory": _memory,
     }
-    with places.made(engine, (*_NAMES, "fold", "delay", "segments", "pull", "rest"), root) as made:
+    with places.made(engine, (*_NAMES, "fold", "delay", "segments", "pull", "actions", "rest"), root) as made:
         measured = [_part(f"{engine}: {_TITLES[part]}", measures[part], made, plan) for part in parts]
     return all(measured)
 
@@ -128,6 +130,10 @@ def _segments(made: Mapping[str, places.Place], plan: Plan) -> None:
 
 def _pull(made: Mapping[str, places.Place], plan: Plan) -> None:
     pulling.tell(pulling.measure(made["pull"], plan))
+
+
+def _actions(made: Mapping[str, places.Place], plan: Plan) -> None:
+    actions.tell(actions.measure(made["actions"], plan))
 
 
 def _memory(made: Mapping[str, places.Place], _plan: Plan) -> None:

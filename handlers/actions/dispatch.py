@@ -74,7 +74,7 @@ class Perform(Protocol):
     must not be.
     """
 
-    def __call__(self, claimed: Claimed, start: Callable[[str], None]) -> Performed:
+    def __call__(self, claimed: Claimed, start: Callable[[str], None], /) -> Performed:
         """Make the call. What it raises before `start` was called is no attempt; ActionLost is passed on."""
 
 

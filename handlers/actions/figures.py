@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from handlers.database import Database
 
 #: more actions of one state are not counted
-COUNTED_AT_MOST: Final = 100_000
+COUNTED_AT_MOST: Final = 10_000
 #: what workers count, by operation
 PLANNED: Final = "actions_planned"
 SENT: Final = "actions_sent"

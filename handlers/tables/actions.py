@@ -89,7 +89,12 @@ actions = Table(
     Index("actions_rule", "rule", "id"),
     Index("actions_task", "task", "id"),
     Index("actions_recording", "recording", "id"),
-    Index("actions_after", "after"),
+    Index(
+        "actions_after",
+        "after",
+        sqlite_where=text("after IS NOT NULL"),
+        postgresql_where=text("after IS NOT NULL"),
+    ),
     Index("actions_state", "state", "id"),
     Index(
         "actions_ready",

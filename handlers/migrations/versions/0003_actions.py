@@ -72,7 +72,14 @@ def upgrade() -> None:
         sa.Column("result_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("actions_after", "actions", ["after"], unique=False)
+    op.create_index(
+        "actions_after",
+        "actions",
+        ["after"],
+        unique=False,
+        sqlite_where=sa.text("after IS NOT NULL"),
+        postgresql_where=sa.text("after IS NOT NULL"),
+    )
     op.create_index(
         "actions_claimed",
         "actions",
