@@ -236,6 +236,20 @@ def test_waiting_calls_of_a_run_that_ended_are_cancelled_and_hand_overs_are_not(
     assert sorted(numbers(claim(database))) == [3, 4, 5]
 
 
+def test_what_is_planned_and_what_ends_with_a_run_can_be_told_at_once(database: Database) -> None:
+    plan(database, call(1), call(2, lane=OTHER, task="tsk_2"))
+    plan(database, call(3), call(4, lane=OTHER, task="tsk_2"), over={"tsk_1": "its run ended"})
+    assert [(row["state"], row["reason"]) for row in rows(database)] == [
+        ("cancelled", "its run ended"),
+        ("planned", None),
+        ("cancelled", "its run ended"),
+        ("planned", None),
+    ]
+    plan(database, over={"tsk_2": "a new run began"})
+    assert states(database) == ["cancelled"] * 4
+    assert claim(database) == []
+
+
 def test_what_is_not_made_in_time_is_cancelled_and_the_next_of_its_lane_comes(database: Database) -> None:
     plan(database, call(1, expires_at=now_ms() - 1), call(2, expires_at=now_ms() + 60_000))
     assert claim(database) == []

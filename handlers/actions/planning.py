@@ -24,7 +24,7 @@ from handlers.tables import actions
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from handlers.actions.planned import Bound, Planned
 
@@ -36,7 +36,8 @@ _TAKE_KEY: Final = text(
     " WHERE once_keys.expires_at <= :now RETURNING renewal"
 )
 _OF_RUNS: Final = """
-    SELECT t.id, t.lane FROM {rows} JOIN actions AS t ON t.task = r.task WHERE t.needs_run AND t.stage <> 'over'"""
+    SELECT t.id, t.lane, t.task FROM {rows} JOIN actions AS t ON t.task = r.task
+    WHERE t.needs_run AND t.stage <> 'over'"""
 _IN_LANE: Final = text(
     "SELECT id, operation, covers, parameters, turn FROM ("
     " SELECT id, operation, covers, parameters, turn FROM actions WHERE lane = :lane AND stage = 'waiting'"
@@ -52,23 +53,30 @@ def plan(
     *,
     now: int,
     covers: Callable[[str, Mapping[str, Any], Mapping[str, Any]], bool] | None = None,
+    over: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the actions down in the caller's transaction; `now` in milliseconds UTC.
+    """Write the actions down in the caller's transaction, once in it; `now` in milliseconds UTC.
 
     What is planned already (rule, subject, change, generation and step) is left as it is. The steps of one change
     stand together, in order. `covers` tells, of an operation, whether the newer parameters (the first) make a waiting
-    call with the older ones superfluous.
+    call with the older ones superfluous. `over` names tasks whose run is over or was followed by another, each with
+    the reason: their waiting calls end, as cancel_for_tasks does it, of what is planned here too.
+
+    Lanes are locked all at once and in order; two calls in one transaction may wait for another's two in turn.
     """
-    if not planned:
+    if not planned and not over:
         return
     rows = list(_Rows(connection, now).of(planned))
     insert(connection, actions, rows, ignore_known=True)
+    ending = _calls_of_runs(connection, over or {})
     touched = sorted({row["lane"] for row in rows if row["stage"] == WAITING})
-    lanes.lock(connection, touched)
+    lanes.lock(connection, [*touched, *(row.lane for row in ending)])
     if covers is not None:
         for lane in sorted({row["lane"] for row in rows if row["stage"] == WAITING and row["covers"]}):
             _coalesce(connection, lane, covers, now)
-    lanes.set_heads(connection, touched)
+    for task, reason in (over or {}).items():
+        lanes.end(connection, [row.id for row in ending if row.task == task], now=now, reason=reason)
+    lanes.set_heads(connection, [*touched, *(row.lane for row in ending)])
 
 
 def cancel_for_tasks(connection: Connection, tasks: Collection[str], *, reason: str, now: int) -> Sequence[str]:
@@ -78,12 +86,18 @@ def cancel_for_tasks(connection: Connection, tasks: Collection[str], *, reason: 
     """
     if not tasks:
         return []
-    query = many(connection, _OF_RUNS, task="text")
-    found = connection.execute(query, as_rows([{"task": task} for task in tasks])).all()
+    found = _calls_of_runs(connection, tasks)
     lanes.lock(connection, [row.lane for row in found])
     ended = lanes.end(connection, [row.id for row in found], now=now, reason=reason)
     lanes.set_heads(connection, [row.lane for row in found])
     return ended
+
+
+def _calls_of_runs(connection: Connection, tasks: Collection[str]) -> Sequence[Row[Any]]:
+    if not tasks:
+        return []
+    query = many(connection, _OF_RUNS, task="text")
+    return connection.execute(query, as_rows([{"task": task} for task in tasks])).all()
 
 
 class _Rows:
