@@ -136,7 +136,7 @@ def parted(marks: Iterable[Mark], starts: Sequence[int]) -> defaultdict[int, lis
     But an upload is over, and tells its progress, after its run was stopped, maybe when the next one has begun: such a
     word belongs to the latest run that was stopped by then, where one is known.
     """
-    found: dict[int, list[Mark]] = defaultdict(list)
+    found: defaultdict[int, list[Mark]] = defaultdict(list)
     stopped: dict[int, int] = {}
     uploads = []
     for mark in marks:
