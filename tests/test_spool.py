@@ -399,3 +399,48 @@ def test_the_doctor_and_readyz_tell_of_a_damaged_spool(tmp_path: Path) -> None:
     found = {one.check: one for one in examine(environ, ("aliyun",))}
     assert found["spool"].level == "fail"
     assert "file is not a database" in found["spool"].says
+
+
+_PUT = """
+import sys, threading
+from pathlib import Path
+from handlers.events import Delivery
+from handlers.keeping.deliveries import Entry
+from handlers.keeping.spool import Spool
+
+spool = Spool(Path(sys.argv[1]))
+told = {"account": "a", "vendor": "v", "door": "http", "received_at": 1, "headers": {}, "body": b"x"}
+entry = Entry(delivery=Delivery(id=sys.argv[2], **told), keys=(sys.argv[2],))
+looker = threading.Thread(target=spool.waiting, args=(1,))
+print("ready", flush=True)
+sys.stdin.readline()
+looker.start()
+spool.put([(entry, None)])
+looker.join()
+spool.close()
+"""
+
+
+def test_processes_that_need_a_new_spool_in_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    names = [f"dlv_{number}" for number in range(6)]
+    for turn in range(5):
+        path = tmp_path / f"spool-{turn}.db"
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", _PUT, str(path), name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name in names
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        assert [writer.communicate(timeout=60)[1] for writer in writers] == [""] * len(names)
+        assert sorted(entry.delivery.id for _, entry in Spool(path).waiting(10)) == names

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 metadata = MetaData()
 
+#: seconds that a process waits for another one that makes the file
+_MAKING_PATIENCE = 2.0
 #: bytes of bodies after which a batch is large enough
 _BATCH_BYTES = 4 * 1024 * 1024
 
@@ -70,6 +72,7 @@ class Spool:
         self.path = path
         self._database = Database(f"sqlite:///{path}", pool_size=2)
         self._drain_lock = WriteLock(path.with_name(path.name + ".drain"))
+        self._making_lock = WriteLock(path.with_name(path.name + ".making"))
         self._made: tuple[int, int] | None = None
 
     def put(self, entries: Sequence[tuple[Entry, str | None]]) -> None:
@@ -163,10 +166,20 @@ class Spool:
 
     def _open(self) -> None:
         """Make the file if need be; if it was moved away, let go of it."""
-        if self._made is not None and self._made == _identity(self.path):
+        if self._is_made():
             return
-        self._database.close()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One process at a time: SQLite says "disk I/O error" where two put a new file into WAL mode at once, and the
+        # processes of a machine do so in the same moment, when their database goes away.
+        with self._making_lock.held(_MAKING_PATIENCE):
+            if not self._is_made():
+                self._make()
+
+    def _is_made(self) -> bool:
+        return self._made is not None and self._made == _identity(self.path)
+
+    def _make(self) -> None:
+        self._database.close()
         # Ours alone from its first moment on: SQLite gives its other files the same mode.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with self._database.write() as connection:
