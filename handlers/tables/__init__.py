@@ -19,6 +19,7 @@ from handlers.tables.catalogue import (
 )
 from handlers.tables.inbox import KEPT, PROCESSED, QUARANTINED, deliveries, hands, inbox, meters, refusals, seen
 from handlers.tables.metadata import Words, metadata
+from handlers.tables.rules import given_names, rule_books, rule_figures, rule_texts
 
 __all__ = [
     "KEPT",
@@ -29,6 +30,7 @@ __all__ = [
     "attempts",
     "deliveries",
     "events",
+    "given_names",
     "hands",
     "identifiers",
     "inbox",
@@ -40,6 +42,9 @@ __all__ = [
     "recording_streams",
     "recordings",
     "refusals",
+    "rule_books",
+    "rule_figures",
+    "rule_texts",
     "seen",
     "segments",
     "sequences",

@@ -12,12 +12,14 @@ actions = Table(
     metadata,
     Column("id", Words, primary_key=True),
     Column("rule", Words, nullable=False),
-    #: the id of what the change is about, and the change's name
+    #: the version of the rules that asked for it; null where a person did
+    Column("rules_version", Words),
+    #: what the change is about, with its delivery where it may happen to that again; and the change's name
     Column("subject", Words, nullable=False),
     Column("change", Words, nullable=False),
     #: 0 where the rule asked; each rerun of it is one more
     Column("generation", Integer, nullable=False),
-    #: how often the rule's once-key had run out before
+    #: how often the rule's once-key had run out before; -1: a shadow, which stands beside a live one
     Column("renewal", Integer, nullable=False),
     Column("step", Integer, nullable=False),
     Column("operation", Words, nullable=False),
@@ -27,7 +29,8 @@ actions = Table(
     #: of which one is under way at a time, and its place in it; null: no order
     Column("lane", Words),
     Column("turn", Words, nullable=False),
-    #: what is chosen from together: a JSON list of destination, quota, api, interval, operation, vendor, account, rule
+    #: what is chosen from together: a JSON list of destination, quota, api, interval, operation, vendor, account, rule;
+    #: and where it goes in batches, of their size and of what all of one have in common
     Column("channel", Words, nullable=False),
     #: whose limit counts, and the microseconds between two calls; null: none does
     Column("quota", Words),
@@ -35,11 +38,17 @@ actions = Table(
     Column("interval_us", BigInteger),
     #: a JSON object; null: the call can't be made
     Column("parameters", Words),
+    #: the change as a destination is told of it, a JSON object; null for vendors' calls
+    Column("told", Words),
+    #: of its channel, so many are handed over together as soon as there are; null: each by itself
+    Column("batch_max", Integer),
     #: the event: its time, delivery and position
     Column("at", BigInteger, nullable=False),
     Column("delivery", Words, nullable=False),
     Column("position", Integer, nullable=False),
     Column("task", Words),
+    #: the task's words, by which its rule's limit for one task counts; null: there is none
+    Column("bound_key", Words),
     #: the id of the recording or segment
     Column("recording", Words),
     Column("mode", Words, nullable=False),
@@ -57,6 +66,8 @@ actions = Table(
     Column("is_repeatable", Boolean, nullable=False),
     #: its task's run must go on: it is cancelled when that ends
     Column("needs_run", Boolean, nullable=False),
+    #: why its task's run is over, of a call that was in hand then: it is not tried again
+    Column("over_reason", Words),
     #: of the waiting calls of a lane with the same word, a newer may make an older superfluous
     Column("covers", Words),
     #: the parameter that grows from attempt to attempt of a lane
@@ -87,6 +98,14 @@ actions = Table(
     Column("result_at", BigInteger),
     Index("actions_once", "rule", "subject", "change", "generation", "renewal", "step", unique=True),
     Index("actions_rule", "rule", "id"),
+    Index(
+        "actions_bound",
+        "rule",
+        "bound_key",
+        "id",
+        sqlite_where=text("bound_key IS NOT NULL"),
+        postgresql_where=text("bound_key IS NOT NULL"),
+    ),
     Index("actions_task", "task", "id"),
     Index("actions_recording", "recording", "id"),
     Index(
@@ -96,6 +115,15 @@ actions = Table(
         postgresql_where=text("after IS NOT NULL"),
     ),
     Index("actions_state", "state", "id"),
+    Index("actions_account", "account", "id"),
+    Index("actions_operation", "operation", "id"),
+    Index(
+        "actions_destination",
+        "destination",
+        "id",
+        sqlite_where=text("destination IS NOT NULL"),
+        postgresql_where=text("destination IS NOT NULL"),
+    ),
     Index(
         "actions_ready",
         "channel",
@@ -103,6 +131,17 @@ actions = Table(
         "id",
         sqlite_where=text("stage = 'ready'"),
         postgresql_where=text("stage = 'ready'"),
+    ),
+    #: what waits for others of its batch, and for no next try. By tries, not by state: for that planners take
+    #: actions_state, which holds all that is planned
+    Index(
+        "actions_gathered",
+        "channel",
+        "batch_max",
+        "due_at",
+        "id",
+        sqlite_where=text("stage = 'ready' AND tries = 0 AND batch_max IS NOT NULL"),
+        postgresql_where=text("stage = 'ready' AND tries = 0 AND batch_max IS NOT NULL"),
     ),
     Index(
         "actions_waiting",

@@ -182,6 +182,7 @@ identifiers = Table(
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("segment_count", Integer, nullable=False),
+    Index("identifiers_name", "identifier"),
 )
 
 #: the audio slices; the columns from vendor to task_id repeat the task's, so that lists need no join

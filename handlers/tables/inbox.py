@@ -39,6 +39,8 @@ inbox = Table(
     Column("processed_at", BigInteger),
     #: it tells of nothing but segments, of which there may be thousands in a second: whatever else waits goes first
     Column("is_bulk", Boolean, nullable=False, server_default=false()),
+    #: rules are not asked about what it changes: it was processed before, or is of old
+    Column("is_silent", Boolean, nullable=False, server_default=false()),
     Index(
         "inbox_urgent",
         "delivery",
