@@ -11,13 +11,15 @@ a run, which makes no silence: a run begins where an identifier is first heard a
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+Value = TypeVar("Value", int, str)
 
 #: of two marks at one instant the later in this row decides
 _STATES = ("running", "stopped", "failed")
@@ -93,6 +95,55 @@ class Span:
         return (self.started_at + self.ended_at) // 2
 
 
+class Covered:
+    """The milliseconds that at least one of some spans covers."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.total = 0
+        #: starts and ends of what is covered without a gap, sorted
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    def add(self, start: int, end: int) -> None:
+        """Cover one more span; one that ends before it starts covers nothing."""
+        if end <= start:
+            return
+        first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
+        if first < last:
+            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
+        self.total += end - start - sum(self._ends[at] - self._starts[at] for at in range(first, last))
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
+
+
+@dataclass(kw_only=True)
+class Files:
+    """What the files of one run add up to: files are added, and grow, and never shrink."""
+
+    count: int = 0
+    account: str | None = None
+    business_id: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    covered: Covered = field(default_factory=Covered)
+
+    def add(self, span: Span) -> None:
+        """Add one more file."""
+        self.count += 1
+        self.grow(span)
+
+    def grow(self, span: Span) -> None:
+        """Take what is known now of a file that was added before."""
+        self.account = _least(self.account, span.account)
+        self.business_id = _least(self.business_id, span.business_id)
+        self.started_at = _least(self.started_at, span.started_at)
+        if span.ended_at is not None:
+            self.ended_at = span.ended_at if self.ended_at is None else max(self.ended_at, span.ended_at)
+            if span.started_at is not None:
+                self.covered.add(span.started_at, span.ended_at)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Identifier:
     """What the slices of one identifier span, in milliseconds UTC, and how many they are."""
@@ -159,34 +210,31 @@ def upload_of(marks: Iterable[Mark]) -> str | None:
     return max(told, key=lambda mark: mark.rank).upload if told else None
 
 
-def describe(
-    marks: Sequence[Mark], files: Sequence[Span], identifiers: Sequence[Identifier]
-) -> Mapping[str, int | str | None]:
+def describe(marks: Sequence[Mark], files: Files, identifiers: Sequence[Identifier]) -> Mapping[str, int | str | None]:
     """Return the columns of a task that the marks, files and identifiers of one run determine."""
     last = max((mark for mark in marks if mark.state is not None), key=lambda mark: mark.rank, default=None)
-    ends = [file.ended_at for file in files if file.ended_at is not None] + [one.last_at for one in identifiers]
-    spans = [(f.started_at, f.ended_at) for f in files if f.started_at is not None and f.ended_at is not None]
-    told: list[Mark | Span | Identifier] = [*marks, *files, *identifiers]
-    business = [one.business_id for one in told if one.business_id is not None]
+    ends = [files.ended_at] if files.ended_at is not None else []
+    ends += [one.last_at for one in identifiers]
+    told: list[Mark | Files | Identifier] = [*marks, files, *identifiers]
     return {
-        "account": min(one.account for one in told),
-        "business_id": min(business, default=None),
+        "account": min(one.account for one in told if one.account is not None),
+        "business_id": min((one.business_id for one in told if one.business_id is not None), default=None),
         "state": "unknown" if last is None else last.state,
         "reason": None if last is None else last.reason,
         "upload": upload_of(marks),
         "started_at": _started_at(marks, files, identifiers),
         "ended_at": _ended_at(last, ends),
-        "recording_count": len(files),
+        "recording_count": files.count,
         "segment_count": sum(one.segment_count for one in identifiers),
-        "recorded_ms": covered_ms(spans),
+        "recorded_ms": files.covered.total,
     }
 
 
-def _started_at(marks: Sequence[Mark], files: Sequence[Span], identifiers: Sequence[Identifier]) -> int | None:
+def _started_at(marks: Sequence[Mark], files: Files, identifiers: Sequence[Identifier]) -> int | None:
     """Return the start that the vendor told; where it tells none, the earliest sign of the run."""
     begun = [mark.at for mark in marks if mark.begins]
     signs = [mark.at for mark in marks if mark.state == "running"]
-    signs += [file.started_at for file in files if file.started_at is not None]
+    signs += [] if files.started_at is None else [files.started_at]
     return min(begun or [*signs, *(one.first_at for one in identifiers)], default=None)
 
 
@@ -197,15 +245,7 @@ def _ended_at(last: Mark | None, ends: Sequence[int]) -> int | None:
     return None if last.state == "running" else last.at
 
 
-def covered_ms(spans: Sequence[tuple[int, int]]) -> int:
-    """Return the milliseconds that at least one of the spans (start, end) covers."""
-    total = 0
-    reach = None
-    for start, end in sorted(spans):
-        if reach is None or start > reach:
-            total += max(end - start, 0)
-            reach = max(end, start)
-        elif end > reach:
-            total += end - reach
-            reach = end
-    return total
+def _least(one: Value | None, other: Value | None) -> Value | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -19,6 +19,8 @@ from handlers.catalogue.families import Family
 from handlers.events import Event, Recording, Segment, Stream, StreamState, TaskKey, Upload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handlers.database import Database
 
 _PAGE = (Path(__file__).parent.parent / "docs" / "catalogue.md").read_text()
@@ -354,9 +356,21 @@ def test_promise_4_an_empty_reason_is_more_than_none_in_any_order(database: Data
 
 
 def test_recorded_time_counts_an_instant_once() -> None:
-    assert runs.covered_ms([(0, 10), (5, 15), (20, 30), (20, 25)]) == 25
-    assert runs.covered_ms([]) == 0
-    assert runs.covered_ms([(10, 5)]) == 0
+    assert _covered([(0, 10), (5, 15), (20, 30), (20, 25)]) == 25
+    assert _covered([]) == 0
+    assert _covered([(10, 5)]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12))
+def test_recorded_time_is_what_counting_every_millisecond_gives(spans: list[tuple[int, int]]) -> None:
+    assert _covered(spans) == len({instant for start, end in spans for instant in range(start, end)})
+
+
+def _covered(spans: Sequence[tuple[int, int]]) -> int:
+    covered = runs.Covered()
+    for start, end in spans:
+        covered.add(start, end)
+    return covered.total
 
 
 def test_every_field_of_a_recording_has_a_merge_rule() -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from handlers import tables
 from handlers.catalogue.difference import Difference
-from handlers.catalogue.families import Family, File, is_mark, mark_of, sighting_of
+from handlers.catalogue.effects import Effect, Watch
+from handlers.catalogue.families import Family, File, Happened, is_mark, mark_of, sighting_of
 from handlers.catalogue.merge import AVAILABLE, Sighting, from_facts
 from handlers.catalogue.slices import Name, slice_of
 from handlers.events import Delivery, Event, Segment, TaskKey
@@ -25,7 +26,7 @@ from handlers.rows import Row, delete, fetch, insert
 from handlers.runs import Identifier, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
@@ -54,6 +55,11 @@ class Folded:
 
     #: what each event changed, by delivery and position
     changes: Mapping[tuple[str, int], list[str]]
+    #: those of the changes that somebody waits for, family by family, each in the order of its events
+    effects: Sequence[Effect]
+    #: the tasks that are over, or were followed by another run, of those that were neither before and of those that
+    #: effects are about; with the reason
+    over: Mapping[str, str]
     _difference: Difference
     _events: Sequence[Row]
     _stale_events: Sequence[Row]
@@ -82,10 +88,23 @@ def fold(connection: Connection, told: Sequence[Told], *, now: int) -> Mapping[t
     return folded.changes
 
 
-def work_out(connection: Connection, told: Sequence[Told], *, now: int) -> Folded:
+def nobody_waits(_change: str) -> bool:
+    """Tell of any change that nobody waits for it."""
+    return False
+
+
+def work_out(
+    connection: Connection,
+    told: Sequence[Told],
+    *,
+    now: int,
+    wanted: Callable[[str], bool] = nobody_waits,
+    silent: Collection[str] = (),
+) -> Folded:
     """Fold the events in as `fold` does, but leave locking and writing to the caller.
 
-    On SQLite it may be written by a later transaction than the one that read, if it is current then.
+    `wanted` tells which changes somebody waits for, and `silent` by which deliveries nobody does. On SQLite it may be
+    written by a later transaction than the one that read, if it is current then.
     """
     before = generation(connection)
     by_family: dict[TaskKey, list[Told]] = defaultdict(list)
@@ -96,19 +115,40 @@ def work_out(connection: Connection, told: Sequence[Told], *, now: int) -> Folde
     locators = {key: {t.event.recording.locator for t in by_family[key] if t.event.recording} for key in keys}
     slices = {key: {_slice_name(t.event.segment) for t in by_family[key] if t.event.segment} for key in keys}
     families = load(connection, locators, slices)
-    changes = {(one.delivery.id, one.position): _at_once(one.event) for one in told}
+    happened = {(one.delivery.id, one.position): at_once(one.event) for one in told}
+    watch = Watch(wanted, silent, now=now)
+    for one in told:
+        if family_of(one.event) is None:
+            watch.see(one.delivery, one.position, one.event, happened[one.delivery.id, one.position])
     for key in keys:
         for one in sorted(by_family[key], key=lambda t: t.order):
-            changes[one.delivery.id, one.position] += put(families, one)
+            watch.reach(key, one.delivery, one.event)
+            happened[one.delivery.id, one.position] += put(families, one)
+            watch.see_in(families[key], one.delivery, one.position, one.event, happened[one.delivery.id, one.position])
+        watch.end()
         families[key].settle()
+    watch.complete(connection)
+    changes = {place: [one.name for one in some] for place, some in happened.items()}
     stale, rows = _events(connection, told, families, changes)
     return Folded(
         changes=changes,
+        effects=watch.effects,
+        over=_over(families.values(), watch.effects),
         _difference=Difference(families.values(), now=now),
         _events=rows,
         _stale_events=stale,
         _generation=before,
     )
+
+
+def _over(families: Iterable[Family], effects: Sequence[Effect]) -> dict[str, str]:
+    about = {effect.task["id"] for effect in effects if effect.task is not None}
+    over: dict[str, str] = {}
+    for family in families:
+        over |= family.newly_over()
+        if about:
+            over |= {task: why for task, why in family.over().items() if task in about}
+    return over
 
 
 def generation(connection: Connection) -> int:
@@ -125,11 +165,11 @@ def _advance(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA user_version = {following}")
 
 
-def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) -> list[str]:
+def put(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = False) -> list[Happened]:
     """Put an event into its family, which is among these; return the changes that it told."""
     assert one.event.task is not None, "only an event with a task has a family"  # noqa: S101 - a caller's bug
     family = families[one.event.task]
-    changes: list[str] = []
+    changes: list[Happened] = []
     if is_mark(one.event):
         changes += family.put_mark(mark_of(one.event, one.delivery))
     if one.event.recording is not None:
@@ -156,10 +196,10 @@ def put_again(families: Mapping[TaskKey, Family], one: Told, *, afresh: bool = F
         family.put_slice(slice_of(one.event, one.delivery, one.position), afresh=afresh)
 
 
-def _at_once(event: Event) -> list[str]:
+def at_once(event: Event) -> list[Happened]:
     """Return the change that an event is by itself, where it leaves nothing in the catalogue that could be compared."""
     leaves_nothing = not is_mark(event) and event.recording is None and event.segment is None
-    return [event.kind] if leaves_nothing or event.kind == "unknown" else []
+    return [Happened(event.kind)] if leaves_nothing or event.kind == "unknown" else []
 
 
 def _slice_name(segment: Segment) -> Name:
