@@ -162,3 +162,33 @@ def test_without_a_file_the_libraries_of_expressions_are_not_loaded(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_book_that_begins_with_a_broken_file_knows_no_rules_until_it_is_mended(path: Path) -> None:
+    path.write_text(BROKEN)
+    book = RuleBook(path, KNOWN)
+    assert not book.standing.is_fit
+    path.write_text(ONE)
+    assert book.refresh()
+    assert book.standing.is_fit
+
+
+def test_a_book_that_begins_with_a_broken_file_goes_by_the_rules_of_before(path: Path) -> None:
+    path.write_text(BROKEN)
+    book = RuleBook(path, KNOWN)
+    assert not book.adopt(BROKEN), "those are wrong, too"
+    assert book.adopt(TWO)
+    assert (acting(book), book.standing.is_fit, book.standing.is_current) == (["two"], True, False)
+    assert not book.adopt(ONE), "rules are in force"
+    assert not book.refresh()
+    path.write_text(ONE)
+    assert book.refresh()
+    assert acting(book) == ["one"]
+
+
+def test_a_file_that_comes_broken_where_there_was_none_leaves_none_in_force(path: Path) -> None:
+    book = RuleBook(path, KNOWN)
+    path.write_text(BROKEN)
+    assert book.refresh()
+    assert book.standing.is_fit
+    assert acting(book) == []

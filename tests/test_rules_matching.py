@@ -10,6 +10,7 @@ from rule_operations import AT, RECORDING, TASK, change, rules_of
 from handlers.destinations import OPERATIONS
 from handlers.events import KINDS
 from handlers.rules import Batch, Change, Limit, Limits, Retry
+from handlers.rules.expressions import Expression, Scope
 from handlers.rules.known import known_of, vendor_operations
 from handlers.rules.rule_file import read_rules
 from handlers.settings import load
@@ -223,14 +224,35 @@ def test_what_a_rule_acts_once_for_is_named(scope: str, key: str) -> None:
 def test_without_a_task_once_per_task_is_once_per_subject() -> None:
     rules = posting("1", when="unknown", more="  once_per: room\n")
     told = Change(name="unknown", subject="dlv_9", vendor="huawei", account="clinic", at=AT, delivery="dlv_9")
-    assert only(rules, told).once.key == '["dlv_9"]'
+    assert only(rules, told).once.key == '["dlv_9/0"]'
 
 
 def test_a_change_that_no_expression_can_hold_is_no_match_and_a_refusal() -> None:
     told = change("recording.available", recording=RECORDING | {"size_bytes": 2**80})
-    assert why_not(posting("1", more="  if: true && task.run == 0\n"), told)[0] == "failed"
+    assert why_not(posting("1", more="  if: recording.size_bytes == 0\n"), told)[0] == "failed"
+    assert why_not(posting("1", more="  if: recording == null\n"), told)[0] == "failed"
+    assert only(posting("1", more="  if: task.run != -1\n"), told).refused is None
     assert "no expression can" in (only(posting("a: ${task.run}"), told).refused or "")
     assert only(posting("1"), told).refused is None
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'recording.format == "m3u8"',
+        "recording . duration_ms > 60000",
+        '[recording].exists(one, one.format == "m3u8")',
+        'cel.bind(told, recording, told.key != null && task.id != "")',
+        'has(recording.media.width) || recording.streams.exists(one, one.user_id == "teacher")',
+        'recording != null && event.word != ""',
+        '"task.id" != recording.key // recording.url',
+        "recording.ended_at == null || recording.ended_at - recording.started_at > duration('1s')",
+    ],
+)
+def test_a_condition_has_one_value_however_little_of_the_change_it_is_shown(condition: str) -> None:
+    expression = Expression(condition, "recording.available")
+    told = change("recording.available")
+    assert expression.evaluate(Scope(told, named=expression.named)) is expression.evaluate(Scope(told)) is True
 
 
 def test_every_change_can_be_waited_for() -> None:

@@ -34,8 +34,12 @@ class Standing:
     """Which rules are in force, and how the file stands to them."""
 
     rules: Rules
+    #: what they were read from
+    text: str = ""
     #: of the file as it was last read; with problems, another than that of the rules
     file_version: str
+    #: rules were known before the file became what it is
+    was_fit: bool = True
     #: what is wrong with the file; empty: the rules in force are the file's
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
@@ -50,6 +54,11 @@ class Standing:
         """The rules in force are those of the file."""
         return not self.problems
 
+    @property
+    def is_fit(self) -> bool:
+        """Rules are known to go by, were it none: the file is in order or absent, or was so before."""
+        return self.is_current or self.was_fit
+
 
 class RuleBook:
     """The rules of a file that may change while we run; threads may share it."""
@@ -60,7 +69,7 @@ class RuleBook:
         self._known = known
         self._lock = threading.Lock()
         self._seen: tuple[int, ...] | None = None
-        self._standing = Standing(rules=Rules((), known), file_version="")
+        self._standing = Standing(rules=Rules((), known), file_version="", was_fit=False)
         self.refresh()
 
     @property
@@ -86,6 +95,19 @@ class RuleBook:
     def shown_problems(self) -> tuple[str, ...]:
         """Return the problems as `rules.yaml:3:5: ...`, for logs and people."""
         return tuple(problem.shown(self.path.name) for problem in self.problems)
+
+    def adopt(self, text: str) -> bool:
+        """Go by rules that were in force before this process began, as long as the file is broken.
+
+        Tells whether they are in force now; they are not where the file is in order, or where they are wrong by now.
+        """
+        with self._lock:
+            if self._standing.is_fit:
+                return False
+            rules = self._rules(text)
+            if rules is not None:
+                self._standing = replace(self._standing, rules=rules, text=text, was_fit=True)
+            return rules is not None
 
     def refresh(self) -> bool:
         """Look whether the file has changed, and read it again if so; tell whether anything is another now.
@@ -131,7 +153,16 @@ class RuleBook:
         if file.errors:
             return self._broken(file.errors, version)
         rules = Rules(file.rules, self._known, version=version)
-        return Standing(rules=rules, file_version=version, warnings=file.warnings)
+        return Standing(rules=rules, text=text, file_version=version, warnings=file.warnings)
+
+    def _rules(self, text: str) -> Rules | None:
+        from handlers.rules.rule_file import read_rules  # noqa: PLC0415 - as in _told
+
+        file = read_rules(text, self._known)
+        return None if file.errors else Rules(file.rules, self._known, version=version_of(text))
+
+    def _none(self) -> Standing:
+        return Standing(rules=Rules((), self._known), file_version="")
 
     def _broken(self, problems: Sequence[Problem], version: str) -> Standing:
         if version == self._standing.file_version and tuple(problems) == tuple(self._standing.problems):
@@ -141,6 +172,6 @@ class RuleBook:
     def _gone(self) -> Standing:
         """Say that the file is away: a mistake where there were rules, else the usual case."""
         if not self._standing.version:
-            return Standing(rules=Rules((), self._known), file_version="") if self.problems else self._standing
+            return self._standing if self._standing.was_fit and self._standing.is_current else self._none()
         text = "the file is gone, and its rules stay in force; write `rules: []` into it to have none"
         return self._broken((Problem(line=1, column=1, text=text),), "")

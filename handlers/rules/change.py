@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from handlers.events import KINDS, TaskKey
+from handlers.fields import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,8 +123,63 @@ def views_of(change: str) -> tuple[str, ...]:
     return (EVENT, TASK, SEGMENT) if change == "segment.created" else (EVENT, TASK)
 
 
+#: what may happen to the same subject again, as another change each time
+REPEATABLE: Final = frozenset(
+    {
+        "recording.changed",
+        "upload.progressed",
+        "upload.failed",
+        "stream.changed",
+        "push.updated",
+        "push.changed",
+        "unknown",
+    }
+)
+
 #: what a condition or value may name, by change
 VARIABLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({name: (*views_of(name), ACCOUNT) for name in KINDS})
+
+#: the view of a planned action, which conditions may name that choose among actions
+ACTION: Final = "action"
+ACTION_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "id": "text",
+        "rule": "text",
+        "operation": "text",
+        "vendor": "text",
+        "account": "text",
+        "destination": "text",
+        "lane": "text",
+        "subject": "text",
+        "change": "text",
+        "delivery": "text",
+        "task": "text",
+        "recording": "text",
+        "step": "integer",
+        "generation": "integer",
+        "mode": "text",
+        "state": "text",
+        "reason": "text",
+        "attempts": "integer",
+        "due_at": "time",
+        "expires_at": "time",
+        "outcome": "text",
+        "code": "text",
+        "request_id": "text",
+        "result": "text",
+        "result_detail": "text",
+        "result_at": "time",
+        "rules_version": "text",
+        "original": "text",
+        "newer": "text",
+        "after": "text",
+        "created_at": "time",
+        "ended_at": "time",
+    }
+)
+#: the same for whatever expressions are checked for: changes, and actions, whose change may lack some of the views
+VIEWS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({**FIELDS, ACTION: ACTION_FIELDS})
+NAMED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({**VARIABLES, ACTION: (ACTION, *FIELDS, ACCOUNT)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +192,7 @@ class Change:
 
     #: one of handlers.events.KINDS
     name: str
-    #: the id of the recording, segment or task that it is about, or of the delivery where nothing else changed
+    #: the id of the recording, segment or task that it is about, or of the delivery where no task is known
     subject: str
     vendor: str
     #: the name of the account
@@ -155,6 +212,14 @@ class Change:
         return getattr(self, name) or {}
 
     @property
+    def occurrence(self) -> str:
+        """Name the change among all of its name: its subject, and the event where that may change again."""
+        if self.name not in REPEATABLE:
+            return self.subject
+        event = f"{self.delivery}/{self.position}"
+        return event if self.subject == self.delivery else f"{self.subject} {event}"
+
+    @property
     def task_key(self) -> TaskKey | None:
         """The vendor's own name of the task, if the change is about one."""
         told = self.task or self.event
@@ -163,6 +228,19 @@ class Change:
             return None
         names = {name: str(told.get(name) or "") for name in ("app_id", "room_id", "task_id")}
         return TaskKey(vendor=self.vendor, type=kind, **names)
+
+    @property
+    def task_name(self) -> str | None:
+        """Name the task among all: by its id, else in the vendor's words as long as the catalogue doesn't know it."""
+        if self.task is not None:
+            return None if self.task.get("id") is None else str(self.task["id"])
+        key = self.task_key
+        if key is None or not key.task_id:
+            return None
+        words = f"{key.vendor}/{key.app_id}/{key.room_id}/{key.type}/{key.task_id}".encode("utf-8", "replace")
+        # It becomes part of an index, in which there is room for three ids.
+        is_short = len(words) <= MAX_ID
+        return words.decode() if is_short else f"{key.vendor}/{hashlib.blake2b(words, digest_size=16).hexdigest()}"
 
     @property
     def business_id(self) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +25,12 @@ from cel_expr_python.ext import (  # type: ignore[import-untyped] # as cel
 from handlers.fields import to_milliseconds
 from handlers.moments import to_text
 from handlers.rules import messages
-from handlers.rules.change import ACCOUNT, FIELDS, VARIABLES, views_of
+from handlers.rules.change import ACCOUNT, ACTION, FIELDS, NAMED, VIEWS, views_of
 from handlers.rules.faults import Fault, failure, faults
 from handlers.rules.problems import NoValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from handlers.rules.change import Change
 
@@ -52,7 +53,7 @@ _KINDS: Final = {
 }
 _TIMES: Final = "|".join(
     f"{view}\\s*\\.\\s*(?:{'|'.join(name for name, kind in fields.items() if kind == 'time')})"
-    for view, fields in FIELDS.items()
+    for view, fields in VIEWS.items()
 )
 #: what is skipped, and the times that stand alone
 _TOKENS: Final = re.compile(
@@ -61,6 +62,8 @@ _TOKENS: Final = re.compile(
     r"""|//[^\n]*|(?<![\w.])has\s*\(\s*[\w.\s]+\))"""
     rf"""|(?<![\w.])(?P<time>{_TIMES})(?!\w)|(?<![\w.])(?P<message>{messages.PACKAGE})\s*\."""
 )
+#: a view, and the field of it that is named; in texts and comments too, where it does no harm
+_NAMED_FIELDS: Final = re.compile(rf"(?<![\w.])(?P<view>{'|'.join(VIEWS)})(?!\w)(?:\s*\.\s*(?P<field>\w+))?")
 
 
 class NotAnExpression(ValueError):
@@ -72,28 +75,47 @@ class NotAnExpression(ValueError):
 
 
 class Scope:
-    """What expressions see of one change."""
+    """What expressions see of one change, or of an action that a change asked for."""
 
-    def __init__(self, change: Change) -> None:
-        """Take the change; raise NoValue where it holds what no expression can."""
+    def __init__(
+        self,
+        change: Change,
+        action: Mapping[str, Any] | None = None,
+        *,
+        named: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """Take the change, and the action's row where one is meant; raise NoValue for what no expression can hold.
+
+        Where it is known which fields of the views the expressions name, the others are left out: to put them in takes
+        longer than most expressions.
+        """
         self.change = change
+        views = {view: change.view(view) for view in (views_of(change.name) if action is None else FIELDS)}
+        if action is not None:
+            views[ACTION] = action
         try:
-            data: dict[str, Any] = {view: messages.message(view, change.view(view)) for view in views_of(change.name)}
-            self.activation = _evaluator(change.name).Activation(data | {ACCOUNT: change.account})
+            data: dict[str, Any] = {
+                view: messages.message(view, values, None if named is None else named.get(view, ()))
+                for view, values in views.items()
+            }
+            environment = _evaluator(change.name if action is None else ACTION)
+            self.activation = environment.Activation(data | {ACCOUNT: change.account})
         except (TypeError, ValueError, OverflowError, AttributeError, RuntimeError) as exc:
             raise NoValue(f"the change holds a value that no expression can: {exc}") from exc
 
 
 class Expression:
-    """One expression, checked for one change; threads may share it."""
+    """One expression, checked for changes of one name, or for actions; threads may share it."""
 
     def __init__(self, text: str, change: str) -> None:
-        """Check the text; raise NotAnExpression with every fault."""
+        """Check the text for a change's name, or for `action`; raise NotAnExpression with every fault."""
         if len(text) > MOST_TEXT:
             raise NotAnExpression((Fault(text=f"it has {len(text)} characters; expected at most {MOST_TEXT}"),))
         if any(match["message"] for match in _TOKENS.finditer(text)):
             raise NotAnExpression((Fault(text="a view can't be made anew; write a map such as {'id': task.id}"),))
         self.text = text
+        #: the fields of each view that it may look at
+        self.named = _named(text)
         #: boolean, integer, number, text, time, duration, bytes, null, list, map, a view's name, or any
         self.kind = _kind(_compiled(_checker(change), text, change).return_type())
         self._expression = _compiled(_evaluator(change), _with_null_times(text), change)
@@ -113,6 +135,16 @@ class Expression:
             raise NoValue(failure(_first_line(exc))) from exc
 
 
+def _named(text: str) -> Mapping[str, frozenset[str]]:
+    """Return the fields of each view that a text may name; of a view that it takes as a whole, all."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for match in _NAMED_FIELDS.finditer(text):
+        found[match["view"]].update(
+            (match["field"],) if match["field"] in VIEWS[match["view"]] else VIEWS[match["view"]]
+        )
+    return {view: frozenset(fields) for view, fields in found.items()}
+
+
 def _first_line(exc: Exception) -> str:
     text = str(exc).split("\n", 1)[0]
     return "its value is an optional; end it with .orValue(...)" if "Unable to convert" in text else text
@@ -126,7 +158,7 @@ def _kind(type_: cel.Type) -> str:
     if head in {"list", "map"}:
         return head
     view = name.rsplit(".", 1)[-1].lower()
-    return view if name.startswith(f"{messages.PACKAGE}.") and view in FIELDS else "any"
+    return view if name.startswith(f"{messages.PACKAGE}.") and view in VIEWS else "any"
 
 
 def _compiled(environment: cel.Env, text: str, change: str) -> cel.Expression:
@@ -160,7 +192,7 @@ def _environment(change: str, description: messages.Description) -> cel.Env:
     """Make the environment of one change: what it does not have is not declared."""
     types = {
         name: cel.Type.STRING if name == ACCOUNT else cel.Type(f"{messages.PACKAGE}.{messages.NAMES[name]}")
-        for name in VARIABLES[change]
+        for name in NAMED[change]
     }
     extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath(), ext_bindings.ExtBindings()]
     return cel.NewEnv(descriptor_pool=description.pool, variables=types, extensions=extensions)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from handlers.rules.change import FIELDS, VARIABLES
+from handlers.rules.change import NAMED, VARIABLES, VIEWS
 from handlers.settings.values import listed, meant
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _plainly(text: str, change: str) -> str:
 
 def _undeclared(name: str, change: str) -> str:
     head = name.split(".", 1)[0]
-    known = VARIABLES[change]
+    known = NAMED[change]
     elsewhere = [one for one, variables in VARIABLES.items() if head in variables]
     if elsewhere and head not in known:
         return f"{change} has no {head}, which is there for {listed(elsewhere)}; known here: {listed(known)}"
@@ -105,7 +105,7 @@ def _undeclared(name: str, change: str) -> str:
 
 def _no_field(field: str, struct: str) -> str:
     view = struct.rsplit(".", 1)[-1].lower()
-    known = FIELDS.get(view, {"user_id": "", "source": ""})
+    known = VIEWS.get(view, {"user_id": "", "source": ""})
     return f"{view} has no field {field}{meant(field, known)}; known: {listed(known)}"
 
 

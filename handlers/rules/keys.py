@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from handlers.destinations.handover import MOST_OF_BATCH
 from handlers.events import KINDS
 from handlers.rules.change import FIELDS
 from handlers.rules.model import MODES, SCOPES
@@ -61,7 +62,7 @@ SAMPLE_KEYS: Final[Mapping[str, tuple[Any, str]]] = MappingProxyType(
 
 LIMITS_KEYS: Final = {"rule": (_LIMIT, "in all"), "task": (_LIMIT, "for one task")}
 BATCH_KEYS: Final = {
-    "max": (_WHOLE, "changes in one call, at most"),
+    "max": (_WHOLE | {"maximum": MOST_OF_BATCH}, "changes in one call, at most"),
     "within": (_DURATION, "how long a change may wait for others"),
 }
 RETRY_KEYS: Final = {

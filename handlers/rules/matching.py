@@ -14,7 +14,7 @@ from handlers.rules.model import derived_name
 from handlers.rules.problems import NoValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from handlers.rules.change import Change
     from handlers.rules.expressions import Scope
@@ -36,6 +36,8 @@ class Once:
     key: str
     #: milliseconds after which it begins anew; None: never
     for_ms: int | None = None
+    #: it is one change of one name, which is planned once in any case
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,7 @@ class Rules:
             for name in rule.when if rule.enabled else ():
                 by_change[name].append(rule)
         self._by_change = {name: tuple(waiting) for name, waiting in by_change.items()}
+        self._named = {name: _fields_named(waiting, name) for name, waiting in by_change.items()}
 
     def wait_for(self, change: str) -> bool:
         """Tell whether any rule waits for changes of this name, so that its views are needed."""
@@ -116,7 +119,7 @@ class Rules:
         waiting = self._by_change.get(change.name)
         if not waiting:
             return _NOTHING
-        matching = _Matching(change, self._known)
+        matching = _Matching(change, self._known, self._named[change.name])
         asked: list[Asked] = []
         unmatched: list[Unmatched] = []
         for rule in waiting:
@@ -126,6 +129,15 @@ class Rules:
             else:
                 unmatched.append(why_not)
         return Answer(asked=tuple(asked), unmatched=tuple(unmatched))
+
+
+def _fields_named(rules: Iterable[Rule], change: str) -> Mapping[str, Collection[str]]:
+    """Return the fields of each view that the rules' conditions name for a change."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for condition in (rule.cases[change].condition for rule in rules):
+        for view, fields in condition.named.items() if condition is not None else ():
+            named[view] |= fields
+    return named
 
 
 def _out_of_reach(rule: Rule, change: Change, now: int | None) -> Unmatched | None:
@@ -143,10 +155,13 @@ def _out_of_reach(rule: Rule, change: Change, now: int | None) -> Unmatched | No
 class _Matching:
     """One change as it is held against one rule after the other."""
 
-    def __init__(self, change: Change, known: Known) -> None:
+    def __init__(self, change: Change, known: Known, named: Mapping[str, Collection[str]]) -> None:
         self._change = change
         self._known = known
+        #: the fields that the conditions name
+        self._named = named
         self._scope: Scope | None = None
+        self._narrow: Scope | None = None
 
     def unmatched(self, rule: Rule) -> Unmatched | None:
         """Evaluate the condition; return why the rule does not match, or None where it does."""
@@ -154,7 +169,7 @@ class _Matching:
         if condition is None:
             return None
         try:
-            value = condition.evaluate(self._seen())
+            value = condition.evaluate(self._seen_narrowly())
         except NoValue as exc:
             return Unmatched(rule=rule.name, reason="failed", detail=str(exc))
         if value is True:
@@ -174,7 +189,7 @@ class _Matching:
             try:
                 parameters = self._parameters(rule, step, template)
                 lane = operation.lane(parameters)
-                destination = None if self._known.vendor_of(name) is not None else parameters.get("to")
+                destination = self._destination(name, parameters)
             except (WrongRequest, ValueError) as exc:
                 parameters, refused = None, str(exc)
                 destination = to if isinstance(to := template.get("to"), str) else None
@@ -194,6 +209,15 @@ class _Matching:
                 retry=rule.retry,
             )
 
+    def _destination(self, operation: str, parameters: Mapping[str, Any]) -> str | None:
+        """Return the destination's name, None for a vendor's call; raise ValueError where it can't be handed that."""
+        if self._known.vendor_of(operation) is not None:
+            return None
+        to = str(parameters["to"])
+        if (why := self._known.misfit(operation, to)) is not None:
+            raise ValueError(f"to: {why}")
+        return to
+
     def _parameters(self, rule: Rule, step: int, template: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters complete; raise ValueError or WrongRequest where the call can't be made."""
         name = rule.steps[step]
@@ -207,7 +231,10 @@ class _Matching:
             raise ValueError(f'{text}; let the rule ask for task.type == "{operation.task_type}"')
         if (derived := derived_name(operation)) is not None and derived not in told:
             taken[derived] = _derived(rule, step, self._change)
-        return complete(operation.parameters, taken | told)
+        parameters = complete(operation.parameters, taken | told)
+        if not _can_be_written(parameters):
+            raise ValueError("the parameters hold half a surrogate pair, which can't be sent")
+        return parameters
 
     def _value(self, key: str, template: Any) -> Any:  # noqa: ANN401 - any JSON value
         if template is None or isinstance(template, bool | int | float | str):
@@ -219,6 +246,14 @@ class _Matching:
         except NoValue as exc:
             raise NoValue(f"{key}: {exc}") from exc
 
+    def _seen_narrowly(self) -> Scope:
+        """Return what conditions see: no more than they name, for most rules come no further."""
+        if self._narrow is None:
+            from handlers.rules.expressions import Scope  # noqa: PLC0415 - as in _seen
+
+            self._narrow = Scope(self._change, named=self._named)
+        return self._narrow
+
     def _seen(self) -> Scope:
         if self._scope is None:
             from handlers.rules.expressions import Scope  # noqa: PLC0415 - 30 MB that nobody needs without rules
@@ -227,21 +262,32 @@ class _Matching:
         return self._scope
 
 
+def _can_be_written(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether they can be kept and sent as JSON; what a rule says as it stands may hold what UTF-8 has not."""
+    try:
+        json.dumps(parameters, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _derived(rule: Rule, step: int, change: Change) -> str:
     """Name a new task: the same for the same rule, step and change, so that a repeated call makes no second."""
-    told = json.dumps([rule.name, step, change.name, change.subject])
+    told = json.dumps([rule.name, step, change.name, change.occurrence])
     return f"rh-{hashlib.blake2b(told.encode(), digest_size=12).hexdigest()}"
 
 
 def _once(rule: Rule, change: Change) -> Once:
-    """Name what the rule acts once for; a task or room that nobody knows is as good as the subject."""
+    """Name what the rule acts once for; a task or room that not even the event names is as good as the subject."""
     told = change.task or change.event
     names: dict[str, list[Any]] = {
-        "subject": [change.subject],
-        "task": [told.get("id") if change.task else None],
+        "subject": [change.occurrence],
+        "task": [change.task_name],
         "room": [change.vendor, told.get("app_id"), told.get("room_id")],
         "account": [change.vendor, change.account],
     }
     scope = rule.once_per.scope
     parts = names[scope] if None not in names[scope] else names["subject"]
-    return Once(scope=scope, key=json.dumps(parts, ensure_ascii=True, default=str), for_ms=rule.once_per.for_ms)
+    is_plain = scope == "subject" and rule.once_per.for_ms is None and len(rule.when) == 1
+    key = json.dumps(parts, ensure_ascii=True, default=str)
+    return Once(scope=scope, key=key, for_ms=rule.once_per.for_ms, is_plain=is_plain)

@@ -21,10 +21,10 @@ from google.protobuf import (
 )
 
 from handlers.moments import to_text
-from handlers.rules.change import FIELDS
+from handlers.rules.change import FIELDS, VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from google.protobuf.message import Message
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = "reelhook"
 #: the name of each view's message; the element of `streams` has one too
-NAMES: Final = {"event": "Event", "task": "Task", "recording": "Recording", "segment": "Segment"}
+NAMES: Final = {"event": "Event", "task": "Task", "recording": "Recording", "segment": "Segment", "action": "Action"}
 STREAM: Final = "Stream"
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -69,7 +69,7 @@ class Description:
         stream = file.message_type.add(name=STREAM)
         for number, name in enumerate(("user_id", "source"), 1):
             self._add(stream, number, name, "text")
-        for view, fields in FIELDS.items():
+        for view, fields in VIEWS.items():
             message = file.message_type.add(name=NAMES[view])
             for number, (name, kind) in enumerate(fields.items(), 1):
                 self._add(message, number, name, kind)
@@ -117,11 +117,14 @@ def _type(name: str) -> type[Any]:
     return evaluation().type(name)
 
 
-def message(view: str, values: Mapping[str, Any]) -> Message:
-    """Return the message of a view; raise ValueError or TypeError for a value that its field can't hold."""
+def message(view: str, values: Mapping[str, Any], only: Collection[str] | None = None) -> Message:
+    """Return the message of a view, with only these fields in it (None: all).
+
+    Raises ValueError or TypeError for a value that its field can't hold.
+    """
     filled = _type(f"{PACKAGE}.{NAMES[view]}")()
-    for name, kind in FIELDS[view].items():
-        if (value := values.get(name)) is not None:
+    for name, kind in VIEWS[view].items():
+        if (only is None or name in only) and (value := values.get(name)) is not None:
             _FILL[kind](filled, name, value)
     return filled  # type: ignore[no-any-return] # a class made at run time
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from handlers.settings.values import listed, meant, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -89,6 +91,18 @@ class Known:
         """Return the vendor whose call it is; None for a destination's."""
         head = operation.partition(".")[0]
         return head if head in self.vendors else None
+
+    def misfit(self, operation: str, to: str) -> str | None:
+        """Tell why an operation can hand nothing over to a destination of this name; None: it can, as far as known."""
+        wanted = destination_kind(self.operations[operation])
+        if self.destinations is None or wanted is None or self.destinations.get(to) == wanted:
+            return None
+        fitting = sorted(name for name, kind in self.destinations.items() if kind == wanted)
+        if to not in self.destinations:
+            close = f"{meant(to, fitting)}; configured for {operation}: {listed(fitting)}"
+            return f"there is no destination {quoted(to)}{close}"
+        is_of = f"the destination {to} is of kind {self.destinations[to]}"
+        return f"{is_of}; {operation} needs {wanted}: {listed(fitting)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,11 +75,11 @@ def boolean(node: Node, findings: Findings, *, what: str) -> bool | None:
     return None
 
 
-def whole(node: Node, findings: Findings, *, what: str) -> int | None:
-    """Read a whole number from 1 to a million."""
-    if isinstance(node, Scalar) and type(node.value) is int and 0 < node.value <= _LARGEST:
+def whole(node: Node, findings: Findings, *, what: str, most: int = _LARGEST) -> int | None:
+    """Read a whole number from 1 to a million, or to another limit."""
+    if isinstance(node, Scalar) and type(node.value) is int and 0 < node.value <= most:
         return node.value
-    findings.error(node.place, f"{what} is {shown(node)}; expected a whole number from 1 to {_LARGEST}")
+    findings.error(node.place, f"{what} is {shown(node)}; expected a whole number from 1 to {most}")
     return None
 
 

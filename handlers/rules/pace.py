@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from handlers.destinations.handover import MOST_OF_BATCH
 from handlers.rules import notation
 from handlers.rules.keys import BATCH_KEYS, LIMITS_KEYS, RETRY_KEYS
 from handlers.rules.model import Batch, Limit, Limits, Retry, takes_batches
@@ -42,7 +43,7 @@ def read_batch(node: Node | None, steps: Sequence[Step], known: Known, findings:
         elif not takes_batches(known.operations[name]):
             findings.error(node.place, f"{name} takes no batch: it hands over each delivery by itself")
     told = notation.members(node, BATCH_KEYS, findings, what="batch", required=BATCH_KEYS)
-    most = notation.whole(told["max"], findings, what="batch.max") if "max" in told else None
+    most = notation.whole(told["max"], findings, what="batch.max", most=MOST_OF_BATCH) if "max" in told else None
     within = notation.duration(told["within"], findings, what="batch.within") if "within" in told else None
     return None if most is None or within is None else Batch(most=most, within_ms=within)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handlers.rules import notation
-from handlers.rules.model import destination_kind
 from handlers.rules.nodes import Mapping, Node, Place, Scalar
 from handlers.rules.parameters import check_parameters, own_names
 from handlers.settings.values import listed, meant, quoted
@@ -70,16 +69,8 @@ def check_step(step: Step, change: str, template: Map[str, Template], known: Kno
 
 def _check_destination(step: Step, template: Map[str, Template], known: Known, findings: Findings) -> None:
     to, told = template.get(TO), step.node.get(TO)
-    wanted = destination_kind(known.operations[step.operation])
-    if known.destinations is None or told is None or wanted is None or not isinstance(to, str):
-        return
-    fitting = sorted(name for name, kind in known.destinations.items() if kind == wanted)
-    if to not in known.destinations:
-        close = f"{meant(to, fitting)}; configured for {step.operation}: {listed(fitting)}"
-        findings.error(told.place, f"there is no destination {quoted(to)}{close}")
-    elif to not in fitting:
-        is_of = f"the destination {to} is of kind {known.destinations[to]}"
-        findings.error(told.place, f"{is_of}; {step.operation} needs {wanted}: {listed(fitting)}")
+    if told is not None and isinstance(to, str) and (why := known.misfit(step.operation, to)) is not None:
+        findings.error(told.place, why)
 
 
 def _check_task_type(step: Step, change: str, operation: OperationLike, findings: Findings) -> None:

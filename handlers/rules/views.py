@@ -1,11 +1,12 @@
-"""Makes the views of a change from what the rest of the house holds: an event, and the catalogue's rows."""
+"""Makes the views of a change from what the rest of the house holds: an event, the catalogue's rows, an action."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from handlers.rules.change import FIELDS
+from handlers.moments import from_text
+from handlers.rules.change import FIELDS, Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,26 @@ def row_view(view: str, row: Mapping[str, Any], *, streams: Sequence[Mapping[str
     if view == "segment":
         told["identifier"] = row.get("identifier") or None
     return told
+
+
+def told_change(action: Mapping[str, Any]) -> Change:
+    """Return the change that an action was planned for, from the action's row: with the views that are kept in `told`.
+
+    Of a vendor's call none is kept.
+    """
+    told = json.loads(action["told"] or "{}")
+    names = {name: action[name] for name in ("subject", "vendor", "account", "at", "delivery", "position")}
+    views: dict[str, Any] = {view: _with_times(view, told[view]) for view in FIELDS if told.get(view)}
+    return Change(name=action["change"], **names, **views)
+
+
+def _with_times(view: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a view as it was before its times were written as texts."""
+    kinds = FIELDS[view]
+    return {
+        name: from_text(value) if kinds.get(name) == "time" and isinstance(value, str) else value
+        for name, value in told.items()
+    }
 
 
 def _read(stored: Any, otherwise: Any) -> Any:  # noqa: ANN401 - a JSON column, read or not
