@@ -137,7 +137,7 @@ def emptied(database: Database) -> Database:
     with database.write() as connection:
         for table in (
             *(tables.actions, tables.attempts, tables.quotas, tables.sequences, tables.once_keys, tables.switches),
-            tables.meters,
+            *(tables.meters, tables.given_names, tables.identifiers),
         ):
             connection.execute(table.delete())
     return database

@@ -36,6 +36,7 @@ from handlers.actions.figures import figures
 from handlers.clock import now_ms
 from handlers.errors import WrongRequest
 from handlers.operation import Outcome
+from handlers.questions.filters import Filters
 from handlers.retries import Schedule
 
 if TYPE_CHECKING:
@@ -142,6 +143,40 @@ def test_the_word_too_fast_pushes_all_calls_of_the_api_back_and_no_others(databa
     plan(database, call(9, lane=None, **LIMITED | {"api": "UpdateRecord"}))
     assert numbers(claim(database)) == [9]
     assert figures(database).oldest_ms["volcengine.update_segment"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("many", "other"),
+    [
+        (
+            {"quota": "aliyun/lessons", "api": "UpdateRecordTask"},
+            {"quota": "aliyun/lessons", "api": "StopRecordTask"},
+        ),
+        ({"destination": "captioning"}, {"destination": "archive"}),
+    ],
+    ids=["an API", "a destination"],
+)
+def test_the_word_too_fast_holds_back_all_calls_of_what_has_no_limit_and_no_others(
+    database: Database, many: dict[str, str], other: dict[str, str]
+) -> None:
+    plan(database, *(call(number, lane=None, **many) for number in range(3)))
+    first, *_ = claim(database, 1)
+    plan(database, call(9, lane=None, **other))
+    now = time.time_ns() // 1000
+    throttled = Outcome(verdict="again", is_throttled=True, after_ms=30_000)
+    assert make(database, first, throttled, clock=lambda _: now) == "again"
+    assert numbers(claim(database, clock=lambda _: now)) == [9]
+    assert claim(database, clock=lambda _: now + 29_999_999) == []
+    assert sorted(numbers(claim(database, clock=lambda _: now + 30_000_000))) == [0, 1, 2]
+
+
+def test_a_later_and_shorter_word_too_fast_lets_no_call_begin_earlier(database: Database) -> None:
+    plan(database, *(post(number) for number in range(3)))
+    now = time.time_ns() // 1000
+    for one, after_ms in zip(claim(database, 2, clock=lambda _: now), (30_000, None), strict=True):
+        make(database, one, Outcome(verdict="again", is_throttled=True, after_ms=after_ms), clock=lambda _: now)
+    assert claim(database, clock=lambda _: now + 29_999_999) == []
+    assert 2 in numbers(claim(database, clock=lambda _: now + 30_000_000))
 
 
 def test_a_counterpart_gets_no_more_than_it_has_room_for(database: Database) -> None:
@@ -360,13 +395,17 @@ def test_all_that_a_filter_means_can_be_counted_and_then_retried(database: Datab
     while taken := claim(database):
         for one in taken:
             make(database, one, GIVE_UP)
-    chosen = actions.Filter(rule="rule-1", states=("dead",), since=now_ms() - 60_000)
-    assert actions.count(database, chosen) == 35
-    assert actions.retry_all(database, chosen, now=now_ms(), most=33) == 33
-    assert actions.count(database, chosen) == 2
-    assert actions.count(database, actions.Filter(until=now_ms() - 60_000)) == 0
-    with pytest.raises(WrongRequest, match="state: is 'gone'; expected one of planned, shadow"):
-        actions.Filter(states=("gone",))
+    chosen = Filters(rule=("rule-1",), created_after=now_ms() - 60_000)
+    with database.read() as connection:
+        assert actions.preview_retry(connection, chosen) == (35, False)
+        assert actions.preview_retry(connection, chosen, cap=34) == (34, True)
+        assert actions.preview_retry(connection, Filters(created_before=now_ms() - 60_000)) == (0, False)
+    done = actions.retry_matching(database, chosen, now=now_ms(), most=33)
+    assert (done.count, done.more) == (33, True)
+    done = actions.retry_matching(database, chosen, now=now_ms())
+    assert (done.count, done.more) == (2, False)
+    with pytest.raises(WrongRequest, match="state: is 'done', from which nothing is retried; expected again, canc"):
+        actions.retry_matching(database, Filters(state=("done",)), now=now_ms())
 
 
 def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(database: Database) -> None:
@@ -387,6 +426,18 @@ def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(d
     assert [row["interval_us"] for row in (old[1], new[1])] == [6_944, 6_944]
     assert [one.id for one in claim(database)] == [new[0]["id"], new[2]["id"]]
     assert actions.rerun(database, [new[1]["id"]], now=now_ms()) == 0, "what was never done is not repeated"
+
+
+def test_two_calls_under_a_once_key_that_ran_out_in_between_are_both_rerun(database: Database) -> None:
+    now = now_ms()
+    for at in (now - 2_000, now):
+        plan(database, post(1, once=actions.Once(key="room", expires_at=at + 1_000)), now=at)
+    for one in claim(database):
+        make(database, one)
+    ids = [row["id"] for row in rows(database)]
+    assert len(ids) == 2
+    assert actions.rerun(database, ids, now=now_ms()) == 2
+    assert [row["original"] for row in rows(database)[2:]] == ids
 
 
 def test_a_consumer_that_finishes_later_says_how_it_went(database: Database) -> None:

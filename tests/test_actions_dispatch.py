@@ -181,6 +181,29 @@ def test_after_too_fast_no_call_of_the_api_is_made_until_it_may_be(database: Dat
     assert len(made) == 6
 
 
+@pytest.mark.parametrize("after_ms", [700, 600_000])
+def test_after_too_fast_calls_in_hand_without_a_limit_wait_or_are_put_back(database: Database, after_ms: int) -> None:
+    made: list[float] = []
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        if claimed.subject != "seg_0":  # in hand already, and ready to be sent, when the word comes
+            wait_until(lambda: states(database)[0] == "again", what="too fast")
+        start(f"POST {claimed.id}")
+        made.append(time.monotonic())
+        too_fast = Outcome(verdict="again", is_throttled=True, after_ms=after_ms)
+        return Performed(outcome=too_fast if claimed.subject == "seg_0" and len(made) == 1 else DONE)
+
+    plan(database, *(post(number, schedule=Schedule(delays_ms=(0,), within_ms=3_600_000)) for number in range(5)))
+    with at_work(database, perform):
+        over = {"done"} if after_ms == 700 else {"again"}
+        wait_until(lambda: set(states(database)) == over, what="all calls")
+    assert len(made) == (6 if after_ms == 700 else 1)
+    assert not [at for at in made[1:] if at - made[0] < after_ms / 1000 - 0.05]
+    if after_ms != 700:
+        details = {attempts(database, row["id"])[0]["detail"] for row in rows(database)[1:]}
+        assert all("nothing was sent: the other side wants no call for" in detail for detail in details)
+
+
 def test_what_performing_raises_is_an_outcome(database: Database) -> None:
     def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
         kind = claimed.parameters["kind"]

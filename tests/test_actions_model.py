@@ -1,8 +1,12 @@
-"""Actions against a simple model: whatever is planned, claimed, settled, lost, stopped and retried, in any order."""
+"""Actions against a simple model: whatever is planned, claimed, settled, lost, stopped, over and retried, in any order.
+
+Some go in batches, which the model counts by itself.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,21 +20,28 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, opened, plan, rows
+from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, opened, plan, post, rows
 
 from handlers import actions
 from handlers.actions.claiming import LEASE_MS
+from handlers.actions.settling import each_of
 from handlers.errors import WrongRequest
 from handlers.retries import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from handlers.actions import Claimed
     from handlers.database import Database
 
 _TRIES = 3
 _LANES = ("one", "two", None)
+_TASKS = ("tsk_1", "tsk_2")
+_BATCH = 3
+#: milliseconds: the longest that one waits for others, and from one try to the next
+_WITHIN = 2_000
+_DELAY = 500
+_SCHEDULE = Schedule(delays_ms=(_DELAY,), tries=_TRIES)
 
 
 @dataclass
@@ -41,6 +52,12 @@ class Known:
     order: tuple[int, int]
     is_repeatable: bool
     rule: str
+    due_at: int
+    is_batched: bool = False
+    #: the task whose run must go on for it
+    task: str | None = None
+    #: that ended while it was in hand
+    is_over: bool = False
     state: str = "planned"
     tries: int = 0
     #: in hand: its token, when its lease ends, and whether its call has begun
@@ -71,7 +88,8 @@ class Model(RuleBasedStateMachine):
     @initialize()
     def begin_with_work(self) -> None:
         for number, lane in enumerate((*_LANES, *_LANES)):
-            self.plan(lane=lane, at=10, is_repeatable=number % 2 == 0, name="ab"[number % 2])
+            self.plan(lane=lane, at=10, is_repeatable=number % 2 == 0, name="ab"[number % 2], task=_TASKS[number % 2])
+        self.plan_for_a_batch(at=10, count=4, is_repeatable=True, name="a")
         self.claim(2)
 
     @rule(
@@ -79,8 +97,9 @@ class Model(RuleBasedStateMachine):
         at=st.integers(min_value=0, max_value=20),
         is_repeatable=st.booleans(),
         name=st.sampled_from(("a", "b")),
+        task=st.sampled_from(_TASKS),
     )
-    def plan(self, lane: str | None, at: int, is_repeatable: bool, name: str) -> None:  # noqa: FBT001 - a model's own
+    def plan(self, lane: str | None, at: int, is_repeatable: bool, name: str, task: str) -> None:  # noqa: FBT001 - a model's own
         number = len(self.known)
         one = call(
             number,
@@ -88,49 +107,89 @@ class Model(RuleBasedStateMachine):
             lane=lane,
             rule=name,
             is_repeatable=is_repeatable,
-            schedule=Schedule(delays_ms=(0,), tries=_TRIES),
+            schedule=_SCHEDULE,
+            task=task,
+            # As the terms have it: what is about a run stands in its task's lane.
+            needs_run=lane is not None,
         )
         plan(self.database, one, now=self.now)
         plan(self.database, one, now=self.now)
-        self.known[f"seg_{number}"] = Known(lane=lane, order=(at, number), is_repeatable=is_repeatable, rule=name)
+        self.known[f"seg_{number}"] = Known(
+            lane=lane,
+            order=(at, number),
+            is_repeatable=is_repeatable,
+            rule=name,
+            due_at=self.now,
+            task=None if lane is None else task,
+        )
+
+    @rule(
+        at=st.integers(min_value=0, max_value=20),
+        count=st.integers(min_value=1, max_value=4),
+        is_repeatable=st.booleans(),
+        name=st.sampled_from(("a", "b")),
+    )
+    def plan_for_a_batch(self, at: int, count: int, is_repeatable: bool, name: str) -> None:  # noqa: FBT001 - a model's own
+        first = len(self.known)
+        batch = {"batch_max": _BATCH, "batch_within_ms": _WITHIN}
+        for number in range(first, first + count):
+            more = {"rule": name, "is_repeatable": is_repeatable, "schedule": _SCHEDULE}
+            plan(self.database, post(number, at=at, **more, **batch), now=self.now)
+            self.known[f"seg_{number}"] = Known(
+                lane=None,
+                order=(at, number),
+                is_repeatable=is_repeatable,
+                rule=name,
+                due_at=self.now + _WITHIN,
+                is_batched=True,
+            )
+
+    @rule(passed=st.sampled_from((_DELAY, _WITHIN)))
+    def let_time_pass(self, passed: int) -> None:
+        self.now += passed
 
     @rule(most=st.integers(min_value=1, max_value=4))
     def claim(self, most: int) -> None:
-        expected = self._claimable()
+        expected, batches = self._claimable(), self._batches()
         taken = actions.claim(self.database, "wrk", most, clock=self.clock)
-        assert len(taken) == min(most, len(expected)), (taken, expected)
+        assert len(taken) == min(most, len(expected) + sum(map(self._calls, batches))), (taken, expected, batches)
         for one in taken:
-            assert one.subject in expected
-            known = self.known[one.subject]
-            known.token, known.lease_until, known.is_begun = one.token, self.now + LEASE_MS, False
+            if one.others is None:
+                assert one.subject in expected
+            else:
+                self._check_batch([member.subject for member in one.members], batches)
+            for member in one.members:
+                known = self.known[member.subject]
+                known.token, known.lease_until, known.is_begun = member.token, self.now + LEASE_MS, False
             self.handed.append(one)
 
     @precondition(lambda self: self.handed)
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         one = data.draw(st.sampled_from(self.handed))
-        known = self.known[one.subject]
-        if known.token == one.token and known.is_begun:
+        ours = self._ours(one)
+        if any(known.is_begun for known in ours):
             return
-        is_ours = known.token == one.token
+        is_ours = len(ours) == len(one.members)
         assert actions.begin(self.database, [actions.Begin(claimed=one)], clock=self.clock) == [is_ours]
-        if is_ours:
+        for known in ours if is_ours else ():
             known.state, known.is_begun, known.tries = "running", True, known.tries + 1
 
     @precondition(lambda self: self.handed)
     @rule(data=st.data(), outcome=st.sampled_from((DONE, AGAIN, GIVE_UP, UNCLEAR)))
     def settle(self, data: st.DataObject, outcome: Any) -> None:
         one = data.draw(st.sampled_from(self.handed))
-        known = self.known[one.subject]
-        told = actions.Settle(claimed=one, outcome=outcome)
-        (state,) = actions.settle(self.database, [told], clock=self.clock, chance=lambda: 0.0)
-        if known.token != one.token:
-            assert state is None, "a late word changes nothing"
-            return
-        known.tries += not known.is_begun
-        known.token, known.is_begun = None, False
-        known.state = self._after(known, outcome)
-        assert state == known.state
+        told = each_of(actions.Settle(claimed=one, outcome=outcome), chance=lambda: 1.0)
+        states = actions.settle(self.database, told, clock=self.clock, chance=lambda: 1.0)
+        for member, state in zip(one.members, states, strict=True):
+            known = self.known[member.subject]
+            if known.token != member.token:
+                assert state is None, "a late word changes nothing"
+                continue
+            known.tries += not known.is_begun
+            self._end(known, outcome)
+            self._let_go(known)
+            assert state == known.state
 
     @precondition(lambda self: self._is_in_hand())
     @rule(passed=st.sampled_from((1, LEASE_MS // 2, LEASE_MS + 1)))
@@ -140,11 +199,11 @@ class Model(RuleBasedStateMachine):
 
     def take_up_lost(self) -> None:
         lost = [one for one in self.known.values() if one.token is not None and one.lease_until < self.now]
-        assert actions.take_up_lost(self.database, clock=self.clock, chance=lambda: 0.0) == len(lost)
+        assert actions.take_up_lost(self.database, clock=self.clock, chance=lambda: 1.0) == len(lost)
         for known in lost:
             if known.is_begun:
-                known.state = self._after(known, UNCLEAR)
-            known.token, known.is_begun = None, False
+                self._end(known, UNCLEAR)
+            self._let_go(known)
 
     @precondition(lambda self: self._is_in_hand())
     @rule()
@@ -157,7 +216,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def renew(self) -> None:
         actions.renew(self.database, self.handed, clock=self.clock)
-        held = {(one.subject, one.token) for one in self.handed}
+        held = {(one.subject, one.token) for call in self.handed for one in call.members}
         for subject, known in self.known.items():
             if (subject, known.token) in held:
                 known.lease_until = self.now + LEASE_MS
@@ -165,12 +224,32 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
+        """Give back a call; of a batch perhaps only one, so that its holder has a part of it."""
         one = data.draw(st.sampled_from(self.handed))
-        known = self.known[one.subject]
-        is_ours = known.token == one.token and not known.is_begun
-        assert actions.give_back(self.database, [one]) == is_ours
-        if is_ours:
-            known.token = None
+        some = data.draw(st.sampled_from((one, replace(one.members[-1], others=None))))
+        unbegun = [known for known in self._ours(some) if not known.is_begun]
+        assert actions.give_back(self.database, [some]) == len(unbegun)
+        for known in unbegun:
+            self._let_go(known)
+
+    @rule(task=st.sampled_from(_TASKS))
+    def end_a_run(self, task: str) -> None:
+        plan(self.database, over={task: "its run ended"}, now=self.now)
+        for known in self.known.values():
+            if known.task == task and self._is_open(known):
+                known.is_over = known.token is not None
+                known.state = known.state if known.is_over else "cancelled"
+
+    @precondition(lambda self: self._is_in_hand())
+    @rule(data=st.data(), is_made=st.booleans())
+    def end_the_run_of_a_call_in_hand(self, data: st.DataObject, is_made: bool) -> None:  # noqa: FBT001 - a model's own
+        """Bring about what chance brings about too rarely: a call in hand that would be tried again in another run."""
+        for task in _TASKS:
+            self.end_a_run(task)
+        if is_made:
+            self.settle(data, AGAIN)
+        else:
+            self.give_back(data)
 
     @precondition(lambda self: not self.stopped)
     @rule(name=st.sampled_from(("a", "b")))
@@ -202,6 +281,7 @@ class Model(RuleBasedStateMachine):
         assert self._is_done(lambda: actions.retry(self.database, self._id(subject), now=self.now)) == can
         if can:
             known.state, known.tries = "again" if known.state == "again" else "planned", 0
+            known.due_at = self.now
 
     # --- what must hold ---------------------------------------------------------------------------------------
 
@@ -221,6 +301,35 @@ class Model(RuleBasedStateMachine):
     def _is_in_hand(self) -> bool:
         return any(one.token is not None for one in self.known.values())
 
+    def _ours(self, call: Claimed) -> list[Known]:
+        """Return those of a call that are still whose it says."""
+        told = [(self.known[one.subject], one.token) for one in call.members]
+        return [known for known, token in told if known.token == token]
+
+    def _batches(self) -> Sequence[set[str]]:
+        """Return what may go into batches now, of each rule."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for subject, known in self.known.items():
+            may_go = known.state == "planned" or known.due_at <= self.now
+            is_free = known.is_batched and known.token is None and known.rule not in self.stopped
+            if is_free and self._is_open(known) and may_go:
+                found[known.rule].add(subject)
+        return list(found.values())
+
+    def _is_due(self, subject: str) -> bool:
+        return self.known[subject].due_at <= self.now
+
+    def _calls(self, some: set[str]) -> int:
+        """Return how many calls may be made for these: full ones, and one with the rest if one of that is due."""
+        full = len(some) // _BATCH
+        return full + (sum(map(self._is_due, some)) > full * _BATCH)
+
+    def _check_batch(self, subjects: Sequence[str], batches: Sequence[set[str]]) -> None:
+        assert any(some.issuperset(subjects) for some in batches), subjects
+        assert len(subjects) == _BATCH or any(map(self._is_due, subjects))
+        assert len(subjects) <= _BATCH
+        assert list(subjects) == sorted(subjects, key=lambda one: self.known[one].order)
+
     def _claimable(self) -> set[str]:
         """Return what may be taken in hand: the first of each lane in which nothing is in hand."""
         found = set()
@@ -230,13 +339,25 @@ class Model(RuleBasedStateMachine):
                 all(one.token is None for one in others)
                 and known.order == min((one.order for one in others), default=None)
             )
-            if self._is_open(known) and known.token is None and is_free and known.rule not in self.stopped:
+            is_its_time = known.due_at <= self.now and known.rule not in self.stopped
+            if self._is_open(known) and known.token is None and is_free and is_its_time and not known.is_batched:
                 found.add(subject)
         return found
 
     @staticmethod
     def _is_open(known: Known) -> bool:
         return known.state in {"planned", "again", "running"}
+
+    def _let_go(self, known: Known) -> None:
+        """Take a call out of its holder's hand; what would be tried again is over with its run."""
+        if known.is_over and self._is_open(known):
+            known.state = "cancelled"
+        known.token, known.is_begun, known.is_over = None, False, False
+
+    def _end(self, known: Known, outcome: Any) -> None:
+        known.state = self._after(known, outcome)
+        if known.state == "again":
+            known.due_at = self.now + _DELAY
 
     @staticmethod
     def _after(known: Known, outcome: Any) -> str:

@@ -146,6 +146,36 @@ def test_a_shadow_is_planned_and_never_called_and_takes_no_once_key(database: Da
     assert states(database) == ["shadow", "shadow", "planned"]
 
 
+def test_a_shadow_of_a_change_keeps_no_live_call_from_being_planned(database: Database) -> None:
+    plan(database, call(1, mode="shadow"), post(1, step=1, mode="shadow"))
+    plan(database, call(1, mode="shadow"), post(1, step=1, mode="shadow"))
+    assert states(database) == ["shadow", "shadow"]
+    plan(database, call(1), post(1, step=1))
+    assert states(database) == ["shadow", "shadow", "planned", "planned"]
+    make(database, claim(database)[0])
+    assert numbers(claim(database)) == [1]
+
+
+def test_a_step_that_a_rule_gained_meanwhile_is_not_planned_after_what_is_planned_already(database: Database) -> None:
+    plan(database, call(1))
+    plan(database, call(1), post(1, step=1), post(1, step=2), call(2), post(2, step=1))
+    assert [(row["subject"], row["step"]) for row in rows(database)] == [("seg_1", 0), ("seg_2", 0), ("seg_2", 1)]
+    known = {row["id"] for row in rows(database)}
+    assert all(row["after"] in {*known, None} for row in rows(database))
+
+
+def test_planning_tells_how_many_live_calls_are_to_be_made(database: Database) -> None:
+    some = {"covers": "update_segment", "parameters": {"Duration": 10}}
+    asked = [
+        *(call(1, **some), call(2, **some), post(2, step=1), call(3, lane=OTHER)),
+        *(post(4, mode="shadow"), post(5, refused="it can't be"), post(6, needs_run=True, task="tsk_6")),
+    ]
+    for made in ({"volcengine.update_segment": 2, "http.post": 1}, {}):
+        with database.write() as connection:
+            over = {"tsk_6": "its run is over"}
+            assert actions.plan(connection, asked, now=now_ms(), covers=covers, over=over) == made
+
+
 def test_of_what_one_once_key_allows_the_first_change_is_planned_with_all_its_steps(database: Database) -> None:
     key = Once(key="room")
     plan(database, call(1, once=key), post(1, once=key, step=1), call(2, once=key), post(2, once=key, step=1))
@@ -188,10 +218,53 @@ def test_an_older_waiting_update_ends_superseded_by_the_newer_that_sets_all_that
     plan(database, older, post(1, step=1), covers=covers)
     plan(database, newer, covers=covers)
     old, step, new = rows(database)
-    assert [old["state"], step["state"], new["state"]] == ["superseded", "cancelled", "planned"]
-    assert old["newer"] == new["id"]
+    assert [old["state"], step["state"], new["state"]] == ["superseded", "planned", "planned"]
+    assert old["newer"] == step["after"] == new["id"]
     assert old["reason"] == f"{new['id']}, which is newer, sets all that it would"
     assert numbers(claim(database)) == [2]
+
+
+def test_what_follows_a_superseded_call_runs_once_the_newer_one_is_done(database: Database) -> None:
+    some = {"covers": "update_segment", "parameters": {"Duration": 10}}
+    plan(database, call(1, **some), post(1, step=1), covers=covers)
+    plan(database, call(2, **some), post(2, step=1), call(3, **some), post(3, step=1), covers=covers)
+    plan(database, call(0, **some), post(0, step=1), covers=covers)
+    assert states(database) == ["superseded", "planned"] * 2 + ["planned"] * 2 + ["superseded", "planned"]
+    (newest,) = claim(database)
+    assert newest.subject == "seg_3"
+    make(database, newest)
+    assert sorted(numbers(claim(database))) == [0, 1, 2, 3]
+
+
+def test_what_follows_a_superseded_call_is_cancelled_where_the_newer_one_dies(database: Database) -> None:
+    some = {"covers": "update_segment", "parameters": {"Duration": 10}}
+    plan(database, call(1, **some), post(1, step=1), covers=covers)
+    plan(database, call(2, **some), covers=covers)
+    (newest,) = claim(database)
+    make(database, newest, GIVE_UP)
+    assert states(database) == ["superseded", "cancelled", "dead"]
+    assert rows(database)[1]["reason"] == f"the step before it, {newest.id}, was not done"
+    actions.retry(database, newest.id, now=now_ms())
+    make(database, claim(database)[0])
+    assert numbers(claim(database)) == [1]
+
+
+def test_of_a_crowd_of_updates_that_come_at_once_or_wait_only_the_newest_is_left(database: Database) -> None:
+    some = {"covers": "update_segment", "parameters": {"Duration": 10}}
+    plan(database, *(call(number, **some) for number in range(450)))
+    assert states(database) == ["planned"] * 450
+    plan(database, *(call(number, **some) for number in range(450, 900)), covers=covers)
+    assert states(database) == ["superseded"] * 899 + ["planned"]
+    newest = rows(database)[-1]["id"]
+    assert {row["newer"] for row in rows(database)} == {newest, None}
+    assert numbers(claim(database)) == [899]
+
+
+def test_a_waiting_call_of_another_kind_parts_what_comes_at_once(database: Database) -> None:
+    some = {"covers": "update_segment", "parameters": {"Duration": 10}}
+    plan(database, call(3), covers=covers)
+    plan(database, call(1, **some), call(2, **some), call(4, **some), call(5, **some), covers=covers)
+    assert states(database) == ["planned", "superseded", "planned", "superseded", "planned"]
 
 
 def test_an_update_is_not_superseded_by_one_that_leaves_a_field_out_or_of_another_lane_or_when_in_hand(

@@ -10,11 +10,14 @@ from planning import AGAIN, DONE, call, claim, emptied, make, make_due, opened, 
 from sqlalchemy import event, text
 
 from handlers import actions
+from handlers.actions import Bound, Named, Once
 from handlers.clock import now_ms
+from handlers.events import TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from handlers.actions import Planned
     from handlers.database import Database
 
 
@@ -22,6 +25,21 @@ if TYPE_CHECKING:
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with opened(request, tmp_path_factory.mktemp("plans")) as database:
         yield database
+
+
+def _deciding(number: int) -> Planned:
+    """Return a call that a once-key, limits, a name, and the start of its task have to let through."""
+    task = TaskKey(vendor="volcengine", app_id="app", room_id="room", type="segment", task_id="task")
+    return call(
+        number,
+        lane="lane 1",
+        once=Once(key=f"{number}"),
+        bounds=(Bound(scope="task", most=9, within_ms=60_000), Bound(scope="rule", most=9_999, within_ms=60_000)),
+        named=Named(kind="volcengine.Identifier", value="lesson", task=task),
+        starts=True,
+        precondition=lambda _: None,
+        covers="x",
+    )
 
 
 def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
@@ -32,6 +50,8 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
             database,
             *(call(number, lane=f"lane {number % 10}", task=f"tsk_{number}") for number in range(start, start + 100)),
         )
+    batch = {"batch_max": 2, "batch_within_ms": 60_000}
+    plan(database, *(post(number, **batch) for number in range(6_000, 6_100)))
     with database.write() as connection:
         connection.execute(text("ANALYZE"))
     ran: dict[str, object] = {}
@@ -41,6 +61,10 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
 
     event.listen(database.engine, "before_cursor_execute", note)
     plan(database, post(5_000), call(5_000, step=1), call(5_001, covers="x"), covers=lambda *_: False)
+    plan(database, *(_deciding(number) for number in (5_002, 5_003)), covers=lambda *_: True)
+    together = claim(database, 2, room=lambda one: 9 * (one.quota == "captioning"))
+    assert [len(one.members) for one in together if one.others is not None] == [2]
+    assert actions.begin(database, [actions.Begin(claimed=one) for one in together]) == [True, True]
     for outcome in (AGAIN, DONE):
         for one in claim(database, 4):
             make(database, one, outcome)
@@ -52,10 +76,16 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
         actions.cancel_for_tasks(connection, ["tsk_9"], reason="over", now=now_ms())
     event.remove(database.engine, "before_cursor_execute", note)
     assert len(ran) > 25
+    gathered = set()
     with database.read() as connection:
         for statement, parameters in ran.items():
-            if "actions" not in statement or "SET due_at" in statement:
+            if not re.search("actions|given_names|identifiers|once_keys", statement) or "SET due_at" in statement:
                 continue  # the last is the test's own
-            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type] # as they came
-            scans = [step[3] for step in steps if re.match(r"SCAN (actions|[twhg])\b(?! USING)", step[3])]
+            explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type] # as they came
+            steps = [step[3] for step in explained]
+            scans = [step for step in steps if re.match(r"SCAN (actions|[twhgi])\b(?! USING)", step)]
             assert scans == [], statement
+            if "tries = 0 AND batch_max IS NOT NULL" in statement or "AS gathered" in statement:
+                assert any("actions_gathered" in step for step in steps), statement
+                gathered.add(statement)
+    assert len(gathered) == 2

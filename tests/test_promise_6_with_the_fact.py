@@ -1,7 +1,4 @@
-"""Promise 6, as far as this version goes: a fact, what it changed, and its settling commit together or not at all.
-
-Actions, which a later version plans in the same transaction, will stand or fall with these rows.
-"""
+"""Promise 6: a fact, what it changed, what follows from it and its settling commit together or not at all, and once."""
 
 from __future__ import annotations
 

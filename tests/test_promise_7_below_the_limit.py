@@ -99,11 +99,20 @@ def test_promise_7_two_processes_make_a_thousand_calls_one_at_a_time_in_order_an
     assert all(order == sorted(order) for order in orders.values())
     for api, limit in _LIMITS.items():
         assert vendor.busiest(api) <= limit
-        assert vendor.usual(api) >= 0.9 * limit
     with database.read() as connection:
         holders = connection.execute(select(tables.attempts.c.holder, func.count()).group_by("holder")).all()
     assert len(holders) == 2
     assert sum(count for _, count in holders) == 1000
+
+
+@pytest.mark.torture
+def test_promise_7_two_processes_come_close_to_both_limits(database: Database, vendor: LimitedVendor) -> None:
+    """Fails on a machine that is too busy, which says nothing of the promise."""
+    plan(database, *many_calls(50, of_segment=710, of_record=290))
+    with worker(database, vendor), worker(database, vendor):
+        wait_until(lambda: left(database) == 0, patience=60, what="a thousand actions done")
+    for api, limit in _LIMITS.items():
+        assert 0.9 * limit <= vendor.usual(api) <= vendor.busiest(api) <= limit
 
 
 def test_promise_7_killed_workers_actions_are_taken_up_after_the_lease_in_order(

@@ -6,16 +6,17 @@ says what became of them, and `dispatch` is the loop that makes the calls. No tr
 
 from __future__ import annotations
 
+from handlers.actions.choosing import preview_retry, retry_matching
 from handlers.actions.claiming import claim, give_back, renew
 from handlers.actions.dispatch import Dispatcher, Perform, Performed
 from handlers.actions.figures import Figures, attempts_of, figures
 from handlers.actions.losses import take_up_lost
-from handlers.actions.planned import Bound, Claimed, Once, Planned
+from handlers.actions.planned import Bound, Claimed, Named, Once, Planned
 from handlers.actions.planning import cancel_for_tasks, plan
 from handlers.actions.quotas import another_slot
 from handlers.actions.settling import Begin, Settle, begin, settle
 from handlers.actions.switches import KINDS, go, stop, stopped
-from handlers.actions.verbs import Filter, cancel, count, record_result, rerun, retry, retry_all
+from handlers.actions.verbs import cancel, record_result, rerun, retry, retry_some
 
 __all__ = [
     "KINDS",
@@ -24,7 +25,7 @@ __all__ = [
     "Claimed",
     "Dispatcher",
     "Figures",
-    "Filter",
+    "Named",
     "Once",
     "Perform",
     "Performed",
@@ -36,16 +37,17 @@ __all__ = [
     "cancel",
     "cancel_for_tasks",
     "claim",
-    "count",
     "figures",
     "give_back",
     "go",
     "plan",
+    "preview_retry",
     "record_result",
     "renew",
     "rerun",
     "retry",
-    "retry_all",
+    "retry_matching",
+    "retry_some",
     "settle",
     "stop",
     "stopped",

@@ -1,9 +1,8 @@
 """Who gets which action next, and for how long it is theirs.
 
-1. Look at the channels that have something ready; most looks end here, without a lock. A channel is what has one
-   limit and can be stopped as a whole, so that what is stopped or has to wait for its limit is never searched through.
-2. For each limiter, lock its row and take the oldest due actions for its next slots; none for slots further off, so
-   that others find work too and little is lost with a worker that dies.
+1. Look at the channels that have something ready; most looks end here, without a lock.
+2. For each limiter, lock its row and take the oldest due actions, or batches, for its next slots; none for slots
+   further off, so that others find work too and little is lost with a worker that dies.
 3. They are the holder's until the lease ends, and may be settled by whoever has the token of the last claim.
 """
 
@@ -11,24 +10,25 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
-from handlers.actions import lanes
+from handlers.actions import batches, lanes
+from handlers.actions.channels import due
 from handlers.actions.db_time import db_time
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import Claimed, read_schedule
-from handlers.actions.quotas import Limiter, Slots
+from handlers.actions.quotas import Busy, Limiter, Slots
 from handlers.actions.switches import is_stopped, stopped
-from handlers.tables import actions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
+    from handlers.actions.channels import Channel
     from handlers.database import Database
 
 #: milliseconds after which an action that its holder has not settled goes to another
@@ -39,22 +39,6 @@ AHEAD_US: Final = 100_000
 _MOST_AT_ONCE: Final = 32
 _GREATEST_SEQUENCE: Final = 2**31 - 1
 
-_CHANNELS: Final = text("""
-    WITH RECURSIVE c (channel) AS (
-        SELECT min(channel) FROM actions WHERE stage = 'ready'
-        UNION ALL
-        SELECT (SELECT min(channel) FROM actions WHERE stage = 'ready' AND channel > c.channel)
-        FROM c WHERE c.channel IS NOT NULL)
-    SELECT channel, (SELECT min(due_at) FROM actions WHERE stage = 'ready' AND channel = c.channel) AS due_at
-    FROM c WHERE channel IS NOT NULL""")
-_COLUMNS: Final = ", ".join(name for name in actions.c.keys())  # noqa: SIM118 - it is no mapping of its own
-_CHOICE: Final = (
-    f"SELECT {_COLUMNS} FROM actions WHERE stage = 'ready' AND channel = :channel AND due_at <= :now"  # noqa: S608 - names only
-    " ORDER BY channel, due_at, id LIMIT :most"
-)
-_OLDEST: Final = text(_CHOICE)
-_OLDEST_LOCKED: Final = text(f"{_CHOICE} FOR UPDATE SKIP LOCKED")
-_BUSY: Final = text("SELECT quota, api FROM quotas WHERE next_at > :full OR blocked_until > :full")
 _TAKE: Final = """
     UPDATE actions SET stage = 'claimed', holder = r.holder, lease_until = r.lease_until, token = r.token,
         is_begun = false FROM {rows} WHERE actions.id = r.id"""
@@ -68,27 +52,7 @@ _RENEW: Final = """
 _GIVE_BACK: Final = """
     UPDATE actions SET stage = 'ready', holder = NULL, lease_until = NULL FROM {rows}
     WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed' AND NOT actions.is_begun
-    RETURNING actions.id, actions.lane"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Channel:
-    """What has one limit, and can be stopped as a whole."""
-
-    text: str
-    due_at: int
-    destination: str | None
-    quota: str | None
-    api: str | None
-    interval_us: int | None
-    operation: str
-    account: str
-    rule: str
-
-    @property
-    def limiter(self) -> Limiter:
-        """Return whose limit counts, and whose calls are counted together."""
-        return Limiter(self.quota or self.destination or "", self.api or "")
+    RETURNING actions.id, actions.lane, actions.over_reason"""
 
 
 def claim(  # noqa: PLR0913 - what a holder may say of what it takes
@@ -101,18 +65,20 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     ahead_us: int = AHEAD_US,
     clock: Callable[[Connection], int] = db_time,
 ) -> Sequence[Claimed]:
-    """Take up to `most` due actions in hand, and of each counterpart no more than it has room for.
+    """Take up to `most` calls in hand, and of each counterpart no more than it has room for; a batch is one call.
 
     A call whose API has a limit comes with the time before which it may not be made: at least `lead_us` from now, at
     most `ahead_us` later. Raises DatabaseAway.
     """
     with database.read() as connection:
         now = clock(connection)
-        due = _due(connection, now // 1000, full=now + lead_us + ahead_us // 2)
-    if not due or most <= 0:
+        found = _due(connection, now, full=now + lead_us + ahead_us // 2)
+    # A batch is left for the next time only for the sake of others that can go.
+    found = batches.affordable((one for one in found if room is None or room(one.limiter) > 0), _MOST_AT_ONCE)
+    if not found or most <= 0:
         return []
     groups: dict[Limiter, list[Channel]] = defaultdict(list)
-    for channel in due:
+    for channel in found:
         groups[channel.limiter].append(channel)
     with database.write() as connection:
         claiming = _Claiming(connection, holder, clock(connection), lead_us, ahead_us)
@@ -126,27 +92,6 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     return taken
 
 
-def channels(connection: Connection) -> list[Channel]:
-    """Return the channels with something ready, and since when the oldest of each is due, milliseconds UTC."""
-    found = []
-    for row in connection.execute(_CHANNELS):
-        destination, quota, api, interval, operation, vendor, account, rule = json.loads(row.channel)
-        found.append(
-            Channel(
-                text=row.channel,
-                due_at=row.due_at,
-                destination=destination,
-                quota=quota,
-                api=api,
-                interval_us=interval,
-                operation=operation,
-                account=f"{vendor}/{account}",
-                rule=rule,
-            )
-        )
-    return found
-
-
 def _expire(database: Database, expired: Sequence[tuple[str, str | None]], clock: Callable[[Connection], int]) -> None:
     with database.write() as connection:
         lanes.lock(connection, [lane for _, lane in expired])
@@ -156,12 +101,12 @@ def _expire(database: Database, expired: Sequence[tuple[str, str | None]], clock
 
 
 def _due(connection: Connection, now: int, *, full: int) -> list[Channel]:
-    """Return the channels with something due, except of limiters whose next slot lies behind `full`, microseconds."""
-    found = [channel for channel in channels(connection) if channel.due_at <= now]
-    if any(channel.interval_us for channel in found):
+    """Return the channels with something due, except of limiters that give no call before `full`; microseconds UTC."""
+    found = due(connection, now // 1000)
+    if found:
         # Looked up without a lock, and with half the slots: a claim is worth its transaction only for several.
-        busy = {Limiter(row.quota, row.api) for row in connection.execute(_BUSY, {"full": full})}
-        found = [channel for channel in found if channel.interval_us is None or channel.limiter not in busy]
+        busy = Busy(connection, now=now, full=full)
+        found = [channel for channel in found if not busy.holds_back(channel.limiter, channel.interval_us)]
     switched = stopped(connection) if found else set()
     return [
         one
@@ -182,11 +127,13 @@ class _Claiming:
         self._earliest = now + lead_us
         self._latest = now + lead_us + ahead_us
         self._taken: list[Claimed] = []
+        #: how many actions of batches may still be taken, unless one batch has more
+        self._batched = _MOST_AT_ONCE
         #: id and lane of those that came too late
         self.expired: list[tuple[str, str | None]] = []
 
     def take(self, limiter: Limiter, some: Sequence[Channel], most: int) -> int:
-        """Take the oldest due actions of a limiter's channels, at most so many; return how many."""
+        """Take the oldest due actions of a limiter's channels, for at most so many calls; return for how many."""
         before = len(self._taken)
         slots: Slots | None = None
         for channel in some:
@@ -194,11 +141,8 @@ class _Claiming:
             if channel.interval_us is not None:
                 slots = slots or Slots(self._connection, limiter, earliest=self._earliest)
                 left = min(left, slots.count(channel.interval_us, self._latest))
-            for row in self._oldest(channel, left) if left > 0 else ():
-                if row["expires_at"] is not None and row["expires_at"] <= self._now // 1000:
-                    self.expired.append((row["id"], row["lane"]))
-                else:
-                    self._taken.append(self._claimed(row, slots))
+            for rows in self._chosen(channel, left) if left > 0 else ():
+                self._taken.append(self._call(rows, channel, slots))
         if slots is not None:
             slots.keep()
         return len(self._taken) - before
@@ -206,16 +150,33 @@ class _Claiming:
     def write(self) -> Sequence[Claimed]:
         """Write down what is in hand now."""
         lease = self._now // 1000 + LEASE_MS
-        rows = [{"id": one.id, "holder": one.holder, "token": one.token, "lease_until": lease} for one in self._taken]
+        taken = batches.members(self._taken)
+        rows = [{"id": one.id, "holder": one.holder, "token": one.token, "lease_until": lease} for one in taken]
         if rows:
             query = many(self._connection, _TAKE, id="text", holder="text", token="bigint", lease_until="bigint")  # noqa: S106 - a fencing token's type
             self._connection.execute(query, as_rows(rows))
         return self._taken
 
-    def _oldest(self, channel: Channel, most: int) -> Sequence[RowMapping]:
-        query = _OLDEST if self._connection.dialect.name == "sqlite" else _OLDEST_LOCKED
-        values = {"channel": channel.text, "now": self._now // 1000, "most": most}
-        return self._connection.execute(query, values).mappings().all()
+    def _chosen(self, channel: Channel, most: int) -> Sequence[Sequence[RowMapping]]:
+        if channel.batch_max is not None:
+            most = min(most, max(self._batched // channel.batch_max, 1))
+        chosen = batches.choose(self._connection, channel, most, now=self._now // 1000, fits=self._is_in_time)
+        if channel.batch_max is not None:
+            self._batched -= sum(map(len, chosen))
+        return chosen
+
+    def _is_in_time(self, row: RowMapping) -> bool:
+        if row["expires_at"] is None or row["expires_at"] > self._now // 1000:
+            return True
+        self.expired.append((row["id"], row["lane"]))
+        return False
+
+    def _call(self, rows: Sequence[RowMapping], channel: Channel, slots: Slots | None) -> Claimed:
+        """Return one call: it has one slot, however many actions it is for."""
+        first = self._claimed(rows[0], slots)
+        if channel.batch_max is None:
+            return first
+        return replace(first, others=tuple(self._claimed(row, None) for row in rows[1:]))
 
     def _claimed(self, row: RowMapping, slots: Slots | None) -> Claimed:
         told: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
@@ -226,6 +187,7 @@ class _Claiming:
             token=row["token"] + 1,
             holder=self._holder,
             parameters=json.loads(row["parameters"] or "{}"),
+            told=None if row["told"] is None else json.loads(row["told"]),
             schedule=read_schedule(row["schedule"]),
             sequence_number=number,
             not_before=None if slots is None or interval is None else slots.take(interval),
@@ -252,20 +214,26 @@ def renew(database: Database, held: Sequence[Claimed], *, clock: Callable[[Conne
         return
     with database.write() as connection:
         lease = clock(connection) // 1000 + LEASE_MS
-        rows = [{"id": one.id, "token": one.token, "lease_until": lease} for one in held]
+        rows = [{"id": one.id, "token": one.token, "lease_until": lease} for one in batches.members(held)]
         query = many(connection, _RENEW, id="text", token="bigint", lease_until="bigint")  # noqa: S106 - a fencing token's type
         connection.execute(query, as_rows(rows))
 
 
 def give_back(database: Database, held: Sequence[Claimed]) -> int:
-    """Put back actions whose call has not begun, for anybody to take; return how many."""
+    """Put back actions whose call has not begun, for anybody to take; return how many.
+
+    Those whose task's run ended meanwhile end.
+    """
     if not held:
         return 0
     with database.write() as connection:
         lanes.lock(connection, [one.lane for one in held])
-        rows = [{"id": one.id, "token": one.token} for one in held]
+        rows = [{"id": one.id, "token": one.token} for one in batches.members(held)]
         query = many(connection, _GIVE_BACK, id="text", token="bigint")  # noqa: S106 - a fencing token's type
         back = connection.execute(query, as_rows(rows)).all()
+        marked = {row.id: row.over_reason for row in back if row.over_reason is not None}
+        if marked:
+            lanes.end_marked(connection, marked, now=db_time(connection) // 1000)
         # An earlier one may have come meanwhile.
         lanes.set_heads(connection, [row.lane for row in back])
     return len(back)

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from handlers.actions import figures
+from handlers.actions import batches, figures
 from handlers.actions.claiming import LEASE_MS, claim, give_back, renew
 from handlers.actions.db_time import db_time
-from handlers.actions.losses import take_up_lost
+from handlers.actions.losses import MOST_AT_ONCE, take_up_lost
 from handlers.actions.quotas import limiter_of
 from handlers.actions.senders import Senders
-from handlers.actions.settling import Begin, Settle, begin, settle
+from handlers.actions.settling import Begin, Settle, begin, each_of, settle
 from handlers.actions.slots import SlotClock
-from handlers.errors import ActionLost, DatabaseAway, SettingsError, WrongRequest
+from handlers.errors import ActionLost, DatabaseAway, HeldBack, SettingsError, WrongRequest
 from handlers.ids import new_id
 from handlers.keeping.group_commit import GroupCommit
 from handlers.meters import Meters
@@ -71,7 +71,7 @@ class Perform(Protocol):
     """What makes a call: it prepares all, calls `start`, sends at once, and reads the answer.
 
     `start` takes the request as it may be shown. It returns when the call may be made, and raises ActionLost where it
-    must not be.
+    must not be. Where the action leads a batch, its `others` go in the same call, and have its outcome.
     """
 
     def __call__(self, claimed: Claimed, start: Callable[[str], None], /) -> Performed:
@@ -100,7 +100,7 @@ class Dispatcher:
         self._slots = SlotClock(database, clock=clock)
         self._senders = Senders()
         self._begins: GroupCommit[Begin, bool] = GroupCommit(self._begin, most=_AT_ONCE)
-        self._settles: GroupCommit[Settle, str | None] = GroupCommit(self._settle, most=_AT_ONCE)
+        self._settles: GroupCommit[list[Settle], list[str | None]] = GroupCommit(self._settle, most=_AT_ONCE)
         self._lock = threading.Lock()
         self._held: dict[str, Claimed] = {}
         self._counts: Counter[Limiter] = Counter()
@@ -162,7 +162,7 @@ class Dispatcher:
         if now - self._taken_up_at > _TAKE_UP_EVERY:
             if lost := take_up_lost(self._database, clock=self._slots.now):
                 _log.warning("%d actions of lost workers are taken up", lost)
-            self._taken_up_at = now
+            self._taken_up_at = now if lost < MOST_AT_ONCE else now - _TAKE_UP_EVERY
             with self._lock:
                 self.meters.flush(self._database)
 
@@ -195,7 +195,7 @@ class Dispatcher:
         except Exception as exc:
             if isinstance(exc, DatabaseAway) and call.started_at is None:
                 raise
-            if not isinstance(exc, SettingsError | WrongRequest):
+            if not isinstance(exc, HeldBack | SettingsError | WrongRequest):
                 _log.exception("a call failed in an unforeseen way", extra={"action": claimed.id})
             performed = Performed(outcome=_failed(exc, is_unclear=call.started_at is not None))
         took = time.monotonic() - (call.started_at or began)
@@ -203,9 +203,11 @@ class Dispatcher:
 
     def _start(self, claimed: Claimed, request: str) -> None:
         if not self._begins.submit(Begin(claimed=claimed, request=request)):
+            if claimed.others:  # of a batch, only some need be lost
+                give_back(self._database, [claimed])
             raise ActionLost
         missed = self._slots.wait(claimed)
-        self._count(figures.SENT, claimed)
+        self._count(figures.SENT, claimed, len(claimed.members))
         if missed:
             self._count(figures.LATE, claimed, missed)
 
@@ -213,27 +215,35 @@ class Dispatcher:
         outcome = performed.outcome
         if outcome.is_throttled:
             self._slots.block(claimed, _REST_MS if outcome.after_ms is None else outcome.after_ms)
-        told = Settle(claimed=claimed, outcome=outcome, answer=performed.answer, duration_ms=duration_ms)
+        told = each_of(Settle(claimed=claimed, outcome=outcome, answer=performed.answer, duration_ms=duration_ms))
         until = time.monotonic() + _SETTLE_PATIENCE
         while True:
             try:
-                state = self._settles.submit(told)
+                states = self._settles.submit(told)
             except DatabaseAway:
                 if time.monotonic() > until or self._is_stopping:
                     raise
                 time.sleep(_REST_WHILE_AWAY)
             else:
                 break
-        if state is None:
+        if None in states:
             _log.warning("an answer came after the lease was over, and changes nothing", extra={"action": claimed.id})
-        else:
-            self._count(f"{figures.SETTLED}{state}", claimed)
+        for state, number in Counter(states).items():
+            if state is not None:
+                self._count(f"{figures.SETTLED}{state}", claimed, number)
 
     def _begin(self, calls: Sequence[Begin]) -> Sequence[bool | Exception]:
-        return begin(self._database, calls, clock=self._slots.now)
+        def write(some: Sequence[Begin]) -> Sequence[bool]:
+            return begin(self._database, some, clock=self._slots.now)
 
-    def _settle(self, calls: Sequence[Settle]) -> Sequence[str | Exception | None]:
-        return settle(self._database, calls, clock=self._slots.now)
+        return batches.in_portions(calls, write, size=lambda one: len(one.claimed.members))
+
+    def _settle(self, calls: Sequence[list[Settle]]) -> Sequence[list[str | None] | Exception]:
+        def write(some: Sequence[list[Settle]]) -> Sequence[list[str | None]]:
+            told = iter(settle(self._database, [one for call in some for one in call], clock=self._slots.now))
+            return [[next(told) for _ in call] for call in some]
+
+        return batches.in_portions(calls, write, size=len)
 
     def _count(self, name: str, claimed: Claimed, number: int = 1) -> None:
         with self._lock:
@@ -282,6 +292,7 @@ def _failed(exc: Exception, *, is_unclear: bool) -> Outcome:
     """Return the outcome of a call that ended in an error of ours; a setting can be mended, parameters can't."""
     return Outcome(
         verdict="give_up" if isinstance(exc, WrongRequest) else "again",
-        detail=f"{type(exc).__name__}: {exc}",
+        detail=str(exc) if isinstance(exc, HeldBack) else f"{type(exc).__name__}: {exc}",
         is_unclear=is_unclear,
+        after_ms=exc.after_ms if isinstance(exc, HeldBack) else None,
     )

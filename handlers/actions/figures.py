@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, text
 
-from handlers.actions.claiming import channels
+from handlers.actions.channels import channels
 from handlers.actions.db_time import db_time
 from handlers.actions.switches import Switch, stopped
 from handlers.tables import attempts, quotas
@@ -48,18 +48,21 @@ class Figures:
 def figures(database: Database, *, clock: Callable[[Connection], int] = db_time) -> Figures:
     """Return how the actions stand now."""
     with database.read() as connection:
-        now = clock(connection)
-        oldest: dict[str, int] = {}
-        for channel in channels(connection):
-            late = max(now // 1000 - channel.due_at, 0)
-            oldest[channel.operation] = max(oldest.get(channel.operation, 0), late)
-        ahead = {
-            (row.quota, row.api): max(0, max(row.next_at, row.blocked_until) - now) // 1000
-            for row in connection.execute(select(quotas))
-        }
-        return Figures(
-            waiting=_waiting(connection), oldest_ms=oldest, ahead_ms=ahead, stopped=sorted(stopped(connection))
-        )
+        return figures_of(connection, clock=clock)
+
+
+def figures_of(connection: Connection, *, clock: Callable[[Connection], int] = db_time) -> Figures:
+    """Return the same in the transaction of whoever asks for more than that."""
+    now = clock(connection)
+    oldest: dict[str, int] = {}
+    for channel in channels(connection):
+        late = max(now // 1000 - channel.due_at, 0)
+        oldest[channel.operation] = max(oldest.get(channel.operation, 0), late)
+    ahead = {
+        (row.quota, row.api): max(0, max(row.next_at, row.blocked_until) - now) // 1000
+        for row in connection.execute(select(quotas))
+    }
+    return Figures(waiting=_waiting(connection), oldest_ms=oldest, ahead_ms=ahead, stopped=sorted(stopped(connection)))
 
 
 def _waiting(connection: Connection) -> dict[tuple[str, str], int]:

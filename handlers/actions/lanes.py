@@ -14,7 +14,7 @@ from handlers.actions.many import as_rows, many
 from handlers.actions.stages import CANCELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -34,7 +34,8 @@ _HELD_LANES: Final = """
     SELECT DISTINCT t.lane FROM {rows} JOIN actions AS t ON t.after = r.id
     WHERE t.stage = 'held' AND t.lane IS NOT NULL"""
 _RELEASE: Final = """
-    UPDATE actions SET stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END, due_at = r.due_at
+    UPDATE actions SET stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
+        due_at = r.due_at + CASE WHEN actions.batch_max IS NULL THEN 0 ELSE actions.due_at - actions.created_at END
     FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held'"""
 _DROP_HELD: Final = """
     UPDATE actions SET state = 'cancelled', stage = 'over', reason = r.reason, ended_at = r.ended_at
@@ -45,8 +46,11 @@ _TAKE_BACK: Final = """
     RETURNING actions.id"""
 _END: Final = """
     UPDATE actions SET state = r.state, stage = 'over', is_head = false, reason = r.reason, newer = r.newer,
-        ended_at = r.ended_at, holder = NULL, lease_until = NULL, is_begun = false
+        ended_at = r.ended_at, holder = NULL, lease_until = NULL, is_begun = false, over_reason = NULL
     FROM {rows} WHERE actions.id = r.id AND actions.stage IN ('held', 'waiting', 'ready') RETURNING actions.id"""
+_LEAVE: Final = """
+    UPDATE actions SET over_reason = r.reason
+    FROM {rows} WHERE actions.id = r.id AND actions.stage = 'claimed'"""
 
 
 def lock(connection: Connection, lanes: Iterable[str | None]) -> None:
@@ -73,7 +77,10 @@ def lanes_after(connection: Connection, actions: Collection[str]) -> list[str]:
 
 
 def release_after(connection: Connection, actions: Collection[str], *, now: int) -> None:
-    """Let the steps after these go into their lanes, which are locked; `now` in milliseconds UTC."""
+    """Let the steps after these go into their lanes, which are locked; `now` in milliseconds UTC.
+
+    Those that are handed over in batches wait for others as long from now as they would have from their plan.
+    """
     if actions:
         rows = [{"id": action, "due_at": now} for action in actions]
         connection.execute(many(connection, _RELEASE, id="text", due_at="bigint"), as_rows(rows))
@@ -117,6 +124,25 @@ def end(  # noqa: PLR0913 - what an end consists of
     ended = list(connection.execute(query, as_rows(rows)).scalars())
     drop_after(connection, ended, now=now)
     return ended
+
+
+def end_with_run(connection: Connection, actions: Collection[str], *, now: int, reason: str) -> Sequence[str]:
+    """End calls whose run is over, as `end` does, and return which; those in hand are left to their outcome.
+
+    What is in hand is marked, so that it ends too where it would be tried again: the lane is another run's by then.
+    """
+    ended = end(connection, actions, now=now, reason=reason)
+    # Only now: what a claim took a moment ago was ready when it was looked up, and did not end.
+    if left := sorted(set(actions).difference(ended)):
+        rows = [{"id": one, "reason": reason} for one in left]
+        connection.execute(many(connection, _LEAVE, id="text", reason="text"), as_rows(rows))
+    return ended
+
+
+def end_marked(connection: Connection, marked: Mapping[str, str], *, now: int) -> None:
+    """End what nobody has in hand any more and was marked meanwhile: action -> why its run is over."""
+    for reason in sorted(set(marked.values())):
+        end(connection, [one for one, why in marked.items() if why == reason], now=now, reason=reason)
 
 
 def not_done(action: str) -> str:

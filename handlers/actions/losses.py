@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from handlers.retries import Next
 
 #: most actions that one transaction takes up; on SQLite others wait meanwhile
-_MOST_AT_ONCE: Final = 32
+MOST_AT_ONCE: Final = 32
 _UNHEARD: Final = Outcome(
     verdict="again", is_unclear=True, detail="the worker that made the call was lost before it wrote down an answer"
 )
@@ -33,7 +33,8 @@ _LOST: Final = text(
     "SELECT id FROM actions WHERE stage = 'claimed' AND lease_until < :now ORDER BY lease_until LIMIT :most"
 )
 _STILL: Final = """
-    SELECT t.id, t.lane, t.is_begun, t.is_repeatable, t.tries, t.first_at, t.due_at, t.schedule
+    SELECT t.id, t.lane, t.is_begun, t.is_repeatable, t.tries, t.first_at, t.due_at, t.schedule,
+        t.batch_max, t.over_reason
     FROM {rows} JOIN actions AS t ON t.id = r.id WHERE t.stage = 'claimed' AND t.lease_until < r.now"""
 _LANES: Final = "SELECT DISTINCT t.lane FROM {rows} JOIN actions AS t ON t.id = r.id WHERE t.lane IS NOT NULL"
 _LET_GO: Final = """
@@ -53,9 +54,10 @@ def take_up_lost(
     """Give what dead holders had in hand to whoever claims next; return how many actions that were.
 
     A call that may have been made is made again only where a repeat does no harm; else the action is dead, and says so.
+    One whose task's run ended meanwhile is cancelled.
     """
     with database.read() as connection:
-        values = {"now": clock(connection) // 1000, "most": _MOST_AT_ONCE}
+        values = {"now": clock(connection) // 1000, "most": MOST_AT_ONCE}
         lost = list(connection.execute(_LOST, values).scalars())
     if not lost:
         return 0
@@ -73,7 +75,13 @@ def take_up_lost(
 def _let_go(connection: Connection, lost: Sequence[str], now: int, chance: Callable[[], float]) -> int:
     query = many(connection, _STILL, id="text", now="bigint")
     still = connection.execute(query, as_rows([{"id": one, "now": now} for one in lost])).mappings().all()
-    following = {row["id"]: _next(row, now, chance) for row in still if row["is_begun"]}
+    luck = chance()
+    following = {
+        # What is handed over in batches comes back together.
+        row["id"]: _next(row, now, chance if row["batch_max"] is None else lambda: luck)
+        for row in still
+        if row["is_begun"]
+    }
     rows = []
     for row in still:
         at = following[row["id"]].at if row["is_begun"] else row["due_at"]
@@ -84,6 +92,9 @@ def _let_go(connection: Connection, lost: Sequence[str], now: int, chance: Calla
     for action, then in following.items():
         if then.at is None and action in free:
             lanes.end(connection, [action], now=now, reason=then.reason, state=DEAD)
+    # What is dead already stays so.
+    marked = {row["id"]: row["over_reason"] for row in still if row["over_reason"] is not None and row["id"] in free}
+    lanes.end_marked(connection, marked, now=now)
     return len(free)
 
 

@@ -1,7 +1,8 @@
 """When the next call to an API may be made: one smooth limiter per quota and API, for all processes together.
 
 Calls get slots one interval apart, never several at once, so that no window of a second holds more than the limit.
-A slot that was missed is lost: its call takes another one.
+A slot that was missed is lost: its call takes another one. Where no limit is known, calls need no slot, and wait only
+where the other side said "too fast".
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 #: microseconds of rest after "too fast", where the other side names no time
 _REST_US: Final = 1_000_000
 
+_BUSY: Final = text(
+    "SELECT quota, api, next_at, blocked_until FROM quotas WHERE next_at > :full OR blocked_until > :now"
+)
 _MAKE: Final = text(
     "INSERT INTO quotas (quota, api, next_at, blocked_until) VALUES (:quota, :api, 0, 0) ON CONFLICT DO NOTHING"
 )
@@ -42,6 +46,21 @@ class Limiter(NamedTuple):
 
     quota: str
     api: str
+
+
+class Busy:
+    """Which limiters give no call at the moment, as far as that can be seen without a lock; microseconds UTC."""
+
+    def __init__(self, connection: Connection, *, now: int, full: int) -> None:
+        """Look it up; a limiter whose next slot lies behind `full` counts as busy."""
+        rows = connection.execute(_BUSY, {"now": now, "full": full}).all()
+        #: of those that give slots, and of those whose calls need none
+        self._with_slots = {Limiter(row.quota, row.api) for row in rows if max(row.next_at, row.blocked_until) > full}
+        self._without = {Limiter(row.quota, row.api) for row in rows if row.blocked_until > now}
+
+    def holds_back(self, limiter: Limiter, interval_us: int | None) -> bool:
+        """Tell whether calls of a limiter, this far apart, have to wait."""
+        return limiter in (self._without if interval_us is None else self._with_slots)
 
 
 class Slots:
@@ -92,9 +111,10 @@ def another_slot(
 
 
 def push_back(connection: Connection, claimed: Claimed, *, now: int, after_ms: int | None) -> None:
-    """Let no call begin for a while, after the other side said "too fast"; `now` in microseconds UTC."""
-    if claimed.interval_us is None:
-        return
+    """Let no call begin for a while, after the other side said "too fast"; `now` in microseconds UTC.
+
+    That holds for those too that have no limit of their own.
+    """
     until = now + (_REST_US if after_ms is None else after_ms * 1000)
     connection.execute(_BLOCK, limiter_of(claimed)._asdict() | {"until": until})
 

@@ -7,14 +7,14 @@ Several are written at once, because the threads that call share their transacti
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from handlers.actions import lanes
 from handlers.actions.db_time import db_time
 from handlers.actions.many import as_rows, many
 from handlers.actions.quotas import limiter_of, push_back
-from handlers.actions.stages import AGAIN, DEAD, DONE, OVER, READY
+from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, READY
 from handlers.fields import storable
 from handlers.retries import Next, after
 from handlers.rows import insert
@@ -40,13 +40,13 @@ _BEGIN: Final = """
     FROM {rows} WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed'
     RETURNING actions.id, actions.attempts"""
 _OURS: Final = """
-    SELECT t.id, t.attempts, t.tries, t.first_at, t.is_begun FROM {rows} JOIN actions AS t ON t.id = r.id
+    SELECT t.id, t.attempts, t.tries, t.first_at, t.is_begun, t.over_reason FROM {rows} JOIN actions AS t ON t.id = r.id
     WHERE t.token = r.token AND t.stage = 'claimed'"""
 _SETTLE: Final = """
     UPDATE actions SET state = r.state, stage = r.stage, due_at = coalesce(r.due_at, actions.due_at),
         is_head = CASE WHEN r.stage = 'over' THEN false ELSE actions.is_head END,
         tries = CASE WHEN actions.is_begun THEN actions.tries ELSE actions.tries + 1 END,
-        first_at = coalesce(actions.first_at, r.now), attempts = r.attempts, is_begun = false,
+        first_at = coalesce(actions.first_at, r.now), attempts = r.attempts, is_begun = false, over_reason = NULL,
         reason = r.reason, ended_at = r.ended_at, outcome = r.outcome, code = r.code,
         request_id = coalesce(r.request_id, actions.request_id), holder = NULL, lease_until = NULL
     FROM {rows} WHERE actions.id = r.id"""
@@ -81,23 +81,52 @@ class Settle:
     outcome: Outcome
     answer: str | None = None
     duration_ms: int = 0
+    #: from 0 to below 1, what of its next wait is left to chance; None: it is drawn for it alone
+    luck: float | None = None
 
 
 def begin(
     database: Database, calls: Sequence[Begin], *, clock: Callable[[Connection], int] = db_time
 ) -> Sequence[bool]:
-    """Write down the attempts, in one transaction; return of each whether the call may be made.
+    """Write down the attempts, in one transaction; return of each call whether it may be made.
 
-    It may not where the action is not its holder's any more.
+    It may not where the action is not its holder's any more. A batch of which one isn't is not begun at all: the
+    others are as they were.
     """
     with database.write() as connection:
         now = clock(connection) // 1000
-        rows = [{"id": one.claimed.id, "token": one.claimed.token, "now": now} for one in calls]
+        rows = [{"id": one.id, "token": one.token, "now": now} for call in _whole(connection, calls) for one in call]
         query = many(connection, _BEGIN, id="text", token="bigint", now="bigint")  # noqa: S106 - a fencing token's type
         numbers = {row.id: row.attempts for row in connection.execute(query, as_rows(rows))}
         ours = [one for one in calls if one.claimed.id in numbers]
-        insert(connection, attempts, [_attempt(one, numbers[one.claimed.id], now) for one in ours])
+        insert(connection, attempts, [row for one in ours for row in _attempts(one, numbers, now)])
     return [one.claimed.id in numbers for one in calls]
+
+
+def _whole(connection: Connection, calls: Sequence[Begin]) -> Sequence[tuple[Claimed, ...]]:
+    """Return the actions of each call, without batches of which one is not the holder's any more."""
+    ours = _ours(connection, [one for call in calls if call.claimed.others for one in call.claimed.members])
+    found = [call.claimed.members for call in calls]
+    return [some for some in found if len(some) == 1 or all(one.id in ours for one in some)]
+
+
+def _attempts(one: Begin, numbers: Mapping[str, int], now: int) -> list[dict[str, Any]]:
+    """Return the attempts of a call; the request is kept once, with the first of a batch."""
+    first, *others = one.claimed.members
+    told = f"in one call with {first.id}, whose attempt {numbers[first.id]} shows it"
+    begun = [one, *(Begin(claimed=other, request=told) for other in others)]
+    return [_attempt(each, numbers[each.claimed.id], now) for each in begun]
+
+
+def _ours(connection: Connection, claimed: Sequence[Claimed]) -> Mapping[str, Row[Any]]:
+    """Return what stands of those that are still the holder's, which nobody else changes meanwhile."""
+    if not claimed:
+        return {}
+    rows = [{"id": one.id, "token": one.token} for one in claimed]
+    # Locked: a holder's lease may be taken up at the same time, of actions without a lane too.
+    of_server = "" if connection.dialect.name == "sqlite" else " ORDER BY t.id FOR UPDATE OF t"
+    query = many(connection, _OURS + of_server, id="text", token="bigint")  # noqa: S106 - a fencing token's type
+    return {row.id: row for row in connection.execute(query, as_rows(rows))}
 
 
 def _attempt(one: Begin, number: int, now: int) -> dict[str, Any]:
@@ -119,6 +148,8 @@ def settle(
 ) -> Sequence[str | None]:
     """Write down what became of calls, in one transaction, and let what waited for them come forward.
 
+    Each is for one action: `each_of` tells them for a batch. What would be tried again is cancelled where its task's
+    run ended meanwhile.
     Returns the state of each action now, or None where the word of a former holder came too late and changed nothing.
     """
     ids = [one.claimed.id for one in calls]
@@ -128,10 +159,22 @@ def settle(
         settling = _Settling(connection, clock(connection), chance)
         settled = settling.write(calls)
         lanes.set_heads(connection, found)
-        for one in sorted(calls, key=lambda one: limiter_of(one.claimed)):
-            if one.claimed.id in settled and one.outcome.is_throttled:
-                push_back(connection, one.claimed, now=settling.now_us, after_ms=one.outcome.after_ms)
+        throttled = [one for one in calls if one.claimed.id in settled and one.outcome.is_throttled]
+        waits = {(limiter_of(one.claimed), one.outcome.after_ms or 0): one for one in throttled}
+        for _, one in sorted(waits.items(), key=lambda item: item[0]):
+            push_back(connection, one.claimed, now=settling.now_us, after_ms=one.outcome.after_ms)
     return [settled.get(one.claimed.id) for one in calls]
+
+
+def each_of(call: Settle, *, chance: Callable[[], float] = random.random) -> list[Settle]:
+    """Return what is written down of each action of a call: all of a batch have one outcome, and come back together.
+
+    The answer is kept once, with the first.
+    """
+    if call.claimed.others is None:
+        return [call]
+    shared = replace(call, luck=chance())
+    return [shared, *(replace(shared, claimed=one, answer=None) for one in call.claimed.others)]
 
 
 class _Settling:
@@ -145,7 +188,7 @@ class _Settling:
 
     def write(self, calls: Sequence[Settle]) -> Mapping[str, str]:
         """Write down the outcomes of what is still its holder's; return the state of each."""
-        ours = self._ours(calls)
+        ours = _ours(self._connection, [one.claimed for one in calls])
         counted = [one for one in calls if one.claimed.id in ours]
         if not counted:
             return {}
@@ -158,19 +201,15 @@ class _Settling:
         insert(self._connection, attempts, opened)
         self._connection.execute(many(self._connection, _NOTE, **_NOTED), as_rows(noted))
         lanes.release_after(self._connection, [row["id"] for row in rows if row["state"] == DONE], now=self._now)
-        lanes.drop_after(self._connection, [row["id"] for row in rows if row["state"] == DEAD], now=self._now)
+        ended = [row["id"] for row in rows if row["state"] in {DEAD, CANCELLED}]
+        lanes.drop_after(self._connection, ended, now=self._now)
         return {row["id"]: row["state"] for row in rows}
-
-    def _ours(self, calls: Sequence[Settle]) -> Mapping[str, Row[Any]]:
-        rows = [{"id": one.claimed.id, "token": one.claimed.token} for one in calls]
-        # Locked: a holder's lease may be taken up at the same time, of actions without a lane too.
-        of_server = "" if self._connection.dialect.name == "sqlite" else " FOR UPDATE OF t"
-        query = many(self._connection, _OURS + of_server, id="text", token="bigint")  # noqa: S106 - a fencing token's type
-        return {row.id: row for row in self._connection.execute(query, as_rows(rows))}
 
     def _row(self, one: Settle, standing: Row[Any]) -> dict[str, Any]:
         then = self._next(one, standing)
         state = DONE if one.outcome.verdict == "done" else DEAD if then.at is None else AGAIN
+        if state == AGAIN and standing.over_reason is not None:
+            state, then = CANCELLED, Next(at=None, reason=standing.over_reason)
         return {
             "id": one.claimed.id,
             "state": state,
@@ -195,7 +234,7 @@ class _Settling:
             first_at=standing.first_at or self._now,
             now=self._now,
             is_repeatable=one.claimed.is_repeatable,
-            chance=self._chance,
+            chance=self._chance if one.luck is None else lambda: one.luck or 0.0,
         )
 
     def _note(self, one: Settle, standing: Row[Any]) -> dict[str, Any]:

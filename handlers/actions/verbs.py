@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from handlers.actions import lanes
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
-from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, PLANNED, READY, STATES
+from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, PLANNED, READY
 from handlers.errors import WrongRequest
 from handlers.fields import storable
-from handlers.ids import first_id
 from handlers.tables import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
     from handlers.database import Database
 
 #: most actions that one transaction changes; on SQLite others wait meanwhile
 _MOST_AT_ONCE: Final = 32
-_RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
+#: the states of what can be tried again by hand
+RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
 
 _REVIVE: Final = """
     UPDATE actions SET state = 'planned', stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
@@ -49,62 +49,19 @@ _TOLD: Final = text(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Which actions are meant; None leaves a field open. Times in milliseconds UTC, of when they were planned."""
-
-    rule: str | None = None
-    operation: str | None = None
-    vendor: str | None = None
-    account: str | None = None
-    destination: str | None = None
-    task: str | None = None
-    #: any of these; empty: any at all
-    states: tuple[str, ...] = ()
-    since: int | None = None
-    until: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a state that there isn't."""
-        if unknown := set(self.states).difference(STATES):
-            raise WrongRequest({"state": f"is {min(unknown)!r}; expected one of {', '.join(STATES)}"})
-
-    def apply(self, query: Select[Any]) -> Select[Any]:
-        """Return the query with these conditions."""
-        for name, value in asdict(self).items():
-            if name not in _OWN and value is not None:
-                query = query.where(actions.c[name] == value)
-        if self.states:
-            query = query.where(actions.c.state.in_(self.states))
-        if self.since is not None:
-            query = query.where(actions.c.id >= first_id("act", self.since))
-        return query if self.until is None else query.where(actions.c.id < first_id("act", self.until))
-
-
-_OWN: Final = frozenset({"states", "since", "until"})
-
-
 def retry(database: Database, action: str, *, now: int) -> None:
     """Make a call again, from now and by its whole schedule; `now` in milliseconds UTC.
 
     Raises WrongRequest where there is no such action, or where it is neither dead, cancelled nor waiting to be tried.
     """
     if not _retry(database, [action], now):
-        raise WrongRequest({"id": _why_not(database, action, "retried", _RETRIABLE)})
+        raise WrongRequest({"id": _why_not(database, action, "retried", RETRIABLE)})
 
 
-def retry_all(database: Database, chosen: Filter, *, now: int, most: int | None = None) -> int:
-    """Retry what is chosen and can be retried, oldest first and at most so many; return how many that were."""
-    done = 0
-    for some in _portions(database, chosen, _RETRIABLE, most):
-        done += _retry(database, some, now)
-    return done
-
-
-def count(database: Database, chosen: Filter) -> int:
-    """Return how many actions are meant: the preview of what a verb would change."""
-    with database.read() as connection:
-        return int(connection.execute(chosen.apply(select(func.count()).select_from(actions))).scalar_one())
+def retry_some(database: Database, ids: Sequence[str], *, now: int) -> int:
+    """Retry those of the actions that can be retried; return how many that were. `now` in milliseconds UTC."""
+    portions = (ids[start : start + _MOST_AT_ONCE] for start in range(0, len(ids), _MOST_AT_ONCE))
+    return sum(_retry(database, some, now) for some in portions)
 
 
 def cancel(database: Database, action: str, *, now: int, reason: str = "cancelled by hand") -> None:
@@ -136,7 +93,7 @@ def rerun(database: Database, ids: Collection[str], *, now: int) -> int:
             latest = many(connection, _LATEST, id="text")
             found = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
             generations = {row.id: row.generation for row in found}
-            plan(connection, [_repeated(row, generations[row["id"]] + 1) for row in rows], now=now)
+            plan(connection, list(_repetitions(rows, generations)), now=now)
             done += len(rows)
     return done
 
@@ -170,13 +127,6 @@ def _retry(database: Database, some: Sequence[str], now: int) -> int:
     return len(revived) + len(hurried)
 
 
-def _portions(database: Database, chosen: Filter, states: Collection[str], most: int | None) -> list[list[str]]:
-    query = chosen.apply(select(actions.c.id).where(actions.c.state.in_(states))).order_by(actions.c.id)
-    with database.read() as connection:
-        ids = list(connection.execute(query.limit(most)).scalars())
-    return [ids[start : start + _MOST_AT_ONCE] for start in range(0, len(ids), _MOST_AT_ONCE)]
-
-
 def _lanes(connection: Connection, ids: Collection[str]) -> list[str | None]:
     return list(connection.execute(select(actions.c.lane).where(actions.c.id.in_(ids))).scalars())
 
@@ -192,6 +142,15 @@ def _why_not(database: Database, action: str, what: str, states: Collection[str]
     return f"the action is {row.state}; only one that is {' or '.join(sorted(states))} can be {what}"
 
 
+def _repetitions(rows: Sequence[Any], generations: Mapping[str, int]) -> Iterator[Planned]:
+    """Yield what repeats each row; of two under one once-key, which had run out in between, the later is one more."""
+    before: Counter[tuple[object, ...]] = Counter()
+    for row in rows:
+        call = (row["rule"], row["subject"], row["change"], row["step"])
+        before[call] += 1
+        yield _repeated(row, generations[row["id"]] + before[call])
+
+
 def _repeated(row: Any, generation: int) -> Planned:  # noqa: ANN401 - a row as a mapping
     same = {name: row[name] for name in _SAME}
     interval = row["interval_us"]
@@ -200,12 +159,27 @@ def _repeated(row: Any, generation: int) -> Planned:  # noqa: ANN401 - a row as 
         generation=generation,
         limit=None if interval is None else 1_000_000 / interval / USED_PART,
         parameters=json.loads(row["parameters"] or "{}"),
+        told=None if row["told"] is None else json.loads(row["told"]),
         schedule=read_schedule(row["schedule"]),
         original=row["id"],
     )
 
 
 _SAME: Final = (
-    *("rule", "subject", "change", "step", "operation", "vendor", "account", "destination", "lane", "quota", "api"),
+    *(
+        "rule",
+        "rules_version",
+        "subject",
+        "change",
+        "step",
+        "operation",
+        "vendor",
+        "account",
+        "destination",
+        "lane",
+        "quota",
+        "api",
+    ),
     *("at", "delivery", "position", "task", "recording", "is_repeatable", "needs_run", "covers", "sequence"),
+    "batch_max",
 )
