@@ -110,6 +110,15 @@ def test_a_batch_arrives_as_one_list_each_with_its_own_id(means: Means) -> None:
     assert len(json.loads(alone.body)) == 1
 
 
+def test_a_batch_has_an_id_of_exactly_those_in_it_so_that_no_other_passes_for_its_repeat(means: Means) -> None:
+    with receiver() as there:
+        for others in ((handover(id="act_2"),), (handover(id="act_2"),), (handover(id="act_3"),), ()):
+            post(means, there, handover(others=others))
+    first, repeat, another, alone = (one.headers["webhook-id"] for one in there.got)
+    assert first == repeat
+    assert len({first, another, alone, ACTION}) == 4
+
+
 def test_the_parameters_that_a_rule_may_give_are_checked_beforehand() -> None:
     model = OPERATIONS["http.post"].parameters
     assert complete(model, {"to": "captioning"}) == {"to": "captioning"}
@@ -126,6 +135,9 @@ def test_the_parameters_that_a_rule_may_give_are_checked_beforehand() -> None:
         {"a": " x"},
         {"a": "x", "A": "y"},
         {"a": 1},
+        {"Authorization": "Bearer x"},
+        {"X-Api-Key": "x"},
+        {"Cookie": "x"},
     ):
         assert find_problems(model, {"to": "captioning", "headers": headers}), headers
     for wrong in ({}, {"to": ""}, {"to": "captioning", "url": "x"}, {"to": "captioning", "body": float("nan")}):
@@ -217,6 +229,14 @@ def test_the_receiver_says_when_the_next_try_is_wanted(means: Means, status: int
         assert post(means, there).after_ms == 86_400_000
 
 
+@pytest.mark.parametrize(("status", "is_meant"), [(429, True), (503, True), (500, False)])
+def test_a_time_that_a_closed_receiver_names_is_meant_for_all_calls(
+    means: Means, status: int, *, is_meant: bool
+) -> None:
+    with receiver(status=status, headers={"Retry-After": "120"}) as there:
+        assert post(means, there).is_throttled is is_meant
+
+
 def test_a_destination_that_redirects_into_the_local_network_is_given_up_and_the_redirect_named(means: Means) -> None:
     with receiver() as inner, receiver(status=302) as there:
         there.headers = {"Location": f"{inner.url}/admin?token={HUSH}"}
@@ -261,11 +281,16 @@ def test_no_secret_shows_in_outcome_repr_log_or_what_a_dry_run_prints(
     means: Means, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    given = handover(parameters={"to": "captioning", "headers": {"X-Api-Key": "key-" + HUSH}})
+    given = handover(parameters={"to": "captioning", "headers": {"X-Api-Key": "other"}})
     with receiver(status=500) as there:
-        target = destination(f"{there.url}/in-{HUSH}?k=q-{HUSH}", secret=Secret.literal(f"s-{HUSH}"))
+        target = destination(
+            f"{there.url}/in-{HUSH}?k=q-{HUSH}",
+            secret=Secret.literal(f"s-{HUSH}"),
+            headers={"x-api-key": Secret.literal(f"key-{HUSH}")},
+        )
         first = hand_over("http.post", given, target, means)
         sent = there.got[0]
+        assert sent.headers["x-api-key"] == f"key-{HUSH}"
         signature = sent.headers["webhook-signature"]
         # A receiver may repeat in its answer all that it got.
         there.body = f"{sent.path} {signature} {signature[3:]} key-{HUSH} s-{HUSH}".encode()
@@ -277,6 +302,16 @@ def test_no_secret_shows_in_outcome_repr_log_or_what_a_dry_run_prints(
     assert HUSH not in shown
     assert f"POST http://127.0.0.1:{there.port}/..." in shown
     assert request.headers["webhook-signature"] not in shown
+
+
+def test_a_header_of_the_settings_that_no_header_can_be_is_told_by_its_setting_and_not_quoted(means: Means) -> None:
+    with receiver() as there:
+        target = destination(there.url, headers={"Authorization": Secret.literal(f"{HUSH}\n{HUSH}")})
+        outcome = hand_over("http.post", handover(), target, means)
+    assert outcome.verdict == "give_up"
+    assert "[destinations.captioning]: headers.Authorization: holds what no header can" in outcome.detail
+    assert HUSH not in outcome.detail
+    assert there.got == []
 
 
 # --- the delivery as it came -----------------------------------------------------------------------------------------

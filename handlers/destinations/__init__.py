@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from handlers.destinations import aws, celery, http, mns, python
 from handlers.destinations.handover import DestinationOperation, Handover
 from handlers.destinations.means import Means
-from handlers.destinations.outcomes import unanswered
+from handlers.destinations.outcomes import hide, unanswered
 from handlers.destinations.sending import ANYWHERE, NoAnswer, Sender
 from handlers.destinations.telling import cloud_event, tell
 from handlers.errors import SettingsError
@@ -29,6 +29,7 @@ __all__ = [
     "Sender",
     "cloud_event",
     "hand_over",
+    "hide",
     "tell",
     "unanswered",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from handlers.settings import Destination
 
 DestinationKind = Literal["http", "sqs", "sns", "mns-queue", "mns-topic", "celery", "python"]
+
+#: most changes that are handed over together: all are claimed in one transaction, for which others wait on SQLite
+MOST_OF_BATCH: Final = 256
 
 CLOUD_EVENT: Final = "application/cloudevents+json"
 CLOUD_EVENTS: Final = "application/cloudevents-batch+json"
@@ -73,6 +77,17 @@ class Handover:
     delivery: Delivery | None = field(default=None, repr=False)
     #: the further actions of a batch, in order; None: it is no batch
     others: tuple[Handover, ...] | None = None
+
+    @property
+    def call_id(self) -> str:
+        """Return what a repeat of the whole call is known by: the action's id; of a batch, one for all that are in it.
+
+        A batch that is tried again may hold others, which nobody may take for a repeat.
+        """
+        if self.others is None:
+            return self.id
+        told = " ".join(one.id for one in (self, *self.others))
+        return f"bat_{hashlib.blake2b(told.encode(), digest_size=13).hexdigest()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +160,8 @@ class DestinationOperation:
     needs_delivery: bool = False
     #: changes can be handed over several at a time
     takes_batches: bool = True
+    #: bytes of a message that the other side takes; None: no limit that a batch would reach
+    most_bytes: int | None = None
     #: the receiver knows a repeat by the action's id, so that an unclear outcome is tried again
     is_repeatable: bool = True
     own: Callable[[TaskKey, str | None], Mapping[str, str]] = _nothing_own

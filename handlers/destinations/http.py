@@ -17,6 +17,7 @@ from handlers.destinations.outcomes import answered, secrets_of, unanswered
 from handlers.destinations.sending import NoAnswer, host_shown
 from handlers.errors import SettingsError
 from handlers.operation import Request
+from handlers.settings.values import CONNECTION_HEADERS, OWN_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +28,11 @@ if TYPE_CHECKING:
     from handlers.settings import Destination, HttpDestination
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+#: what the names of headers say that hold a credential
+_CREDENTIALS = re.compile(r"authorization|cookie|password|secret|token|api[-_]?key", re.IGNORECASE)
 _VALUE = re.compile(r"[\x20-\x7e\t]{0,4096}")
-#: what goes with the signature
-_OWN = frozenset({"webhook-id", "webhook-signature", "webhook-timestamp"})
-_OF_CONNECTION = frozenset(
-    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te"}
-) | {"trailer", "transfer-encoding", "upgrade"}
 #: of a delivery, what was about its own way here
-_NOT_FORWARDED = _OF_CONNECTION | {"accept-encoding", "via"}
+_NOT_FORWARDED = CONNECTION_HEADERS | {"accept-encoding", "via"}
 _SECRET_NAMES = re.compile(r"auth|cookie|key|password|secret|signature|token", re.IGNORECASE)
 _PREFIX = "whsec_"
 
@@ -44,8 +42,11 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
             raise ValueError("holds a name that no header can have; expected letters, digits and -")
-        if name.lower() in _OWN | _OF_CONNECTION:
+        if name.lower() in OWN_HEADERS:
             raise ValueError(f"sets {name}, which is set for every request; leave it out")
+        if _CREDENTIALS.search(name):
+            kept = f"sets {name}, which would be kept in plain text with each action"
+            raise ValueError(f'{kept}; write headers = {{ {name} = "env:NAME" }} into the destination')
         if not _VALUE.fullmatch(value) or value != value.strip():
             raise ValueError(f"{name} holds what no header can; expected visible ASCII, at most 4096 characters")
     if len({name.lower() for name in headers}) < len(headers):
@@ -72,12 +73,22 @@ def _post_request(handover: Handover, destination: Destination) -> Request:
     given = dict(handover.parameters.get("headers") or {})
     typed = any(name.lower() == "content-type" for name in given)
     headers = given if typed else {"Content-Type": message.content_type, **given}
-    headers |= {"webhook-id": handover.id, "webhook-timestamp": str(handover.at // 1000)}
+    headers |= {"webhook-id": handover.call_id, "webhook-timestamp": str(handover.at // 1000)}
     if target.secret is not None:
         signed_at = datetime.fromtimestamp(handover.at // 1000, UTC)
         signer = _signer(target.name, target.secret.reveal())
-        headers["webhook-signature"] = signer.sign(handover.id, signed_at, message.text)
+        headers["webhook-signature"] = signer.sign(handover.call_id, signed_at, message.text)
     return _request(target, headers, message.body)
+
+
+def _with_own_headers(target: HttpDestination, headers: Mapping[str, str]) -> dict[str, str]:
+    """Add the headers that the destination is configured with; they take the place of others of their names."""
+    own = {name: value.reveal().strip() for name, value in target.headers.items()}
+    if wrong := [name for name, value in own.items() if not _VALUE.fullmatch(value)]:
+        expected = "holds what no header can; expected visible ASCII, at most 4096 characters"
+        raise SettingsError([f"[destinations.{target.name}]: headers.{wrong[0]}: {expected}"])
+    taken = {name.lower() for name in own}
+    return {name: value for name, value in headers.items() if name.lower() not in taken} | own
 
 
 def _forward_request(handover: Handover, destination: Destination) -> Request:
@@ -99,7 +110,8 @@ def _is_sendable(name: str, value: str) -> bool:
 
 
 def _request(target: HttpDestination, headers: Mapping[str, str], body: bytes) -> Request:
-    hidden = frozenset(name for name in headers if _SECRET_NAMES.search(name))
+    headers = _with_own_headers(target, headers)
+    hidden = frozenset({*target.headers, *(name for name in headers if _SECRET_NAMES.search(name))})
     shown = f"{urlsplit(target.url).scheme}://{host_shown(target.url)}/..."
     return Request(method="POST", url=target.url, headers=headers, body=body, hidden=hidden, shown_url=shown)
 

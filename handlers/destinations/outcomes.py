@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from handlers.operation import Meaning, Outcome, refused
 from handlers.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from handlers.destinations.dialling import NoAnswer
     from handlers.operation import Response, Verdict
@@ -49,6 +50,7 @@ _REDIRECT = Meaning(
 _STRANGE = Meaning(verdict="give_up", says="no status that ends a request")
 #: a gateway's word that leaves open what was done behind it
 _OF_GATEWAYS = frozenset({502, 504})
+_UNAVAILABLE = 503
 
 
 def unanswered(failure: NoAnswer) -> Outcome:
@@ -65,7 +67,9 @@ def answered(response: Response, *, secrets: Iterable[str] = ()) -> Outcome:
         return Outcome(verdict="done", code=str(status), detail=detail)
     meaning = _STATUSES.get(status) or _of_class(status)
     outcome = refused(meaning, response, code=str(status), message=detail, request_id=None)
-    return replace(outcome, is_unclear=status in _OF_GATEWAYS)
+    # A time that it names is meant for all calls.
+    is_closed = status == _UNAVAILABLE and outcome.after_ms is not None
+    return replace(outcome, is_unclear=status in _OF_GATEWAYS, is_throttled=outcome.is_throttled or is_closed)
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
@@ -77,7 +81,8 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 def secrets_of(destination: Destination) -> list[str]:
     """Return the secrets that the destination is configured with, revealed: never to be shown."""
-    return [value.reveal() for _, value in destination if isinstance(value, Secret)]
+    every = [one for _, value in destination for one in (value.values() if isinstance(value, Mapping) else (value,))]
+    return [one.reveal() for one in every if isinstance(one, Secret)]
 
 
 def _of_class(status: int) -> Meaning:

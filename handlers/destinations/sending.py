@@ -49,7 +49,8 @@ _AGENT = "reelhook"
 _PART = 65_536
 
 # Its lines quote whole addresses, which may hold a receiver's secret.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
+for _name in ("urllib3", "urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class _Plain(HTTPConnection):

@@ -10,7 +10,6 @@ from handlers.settings.tables import (
     Account,
     Called,
     CeleryDestination,
-    Destination,
     HttpDestination,
     MnsQueueDestination,
     MnsTopicDestination,
@@ -143,7 +142,7 @@ DESTINATIONS = Section(
         {
             "http": Kind(
                 model=HttpDestination,
-                keys=frozenset(Destination.model_fields) - _CALL_KEYS - {"name"} | {"url", "secret", "allow_private"},
+                keys=frozenset(HttpDestination.model_fields) - _CALL_KEYS - {"name"},
                 required=("url",),
             ),
             "sqs": _kind(SqsDestination, "region"),

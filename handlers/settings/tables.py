@@ -29,6 +29,7 @@ from handlers.settings.values import (
     Network,
     read_bucket,
     read_duration,
+    read_header_name,
     read_network,
     read_region,
     read_topic_arn,
@@ -114,6 +115,16 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 def _nothing() -> Mapping[str, float]:
+    return MappingProxyType({})
+
+
+def _headers(values: Mapping[str, Secret]) -> Mapping[str, Secret]:
+    for name in values:
+        read_header_name(name)
+    return MappingProxyType(dict(values))
+
+
+def _no_headers() -> Mapping[str, Secret]:
     return MappingProxyType({})
 
 
@@ -203,6 +214,8 @@ class HttpDestination(Destination):
     url: Annotated[str, _text_value(_webhook), Field(repr=False)]
     #: signs what is sent, as Standard Webhooks
     secret: Hidden | None = None
+    #: what the receiver wants to see with every request, such as Authorization
+    headers: Annotated[Mapping[str, Hidden], AfterValidator(_headers)] = Field(default_factory=_no_headers)
     #: networks that may be called although they are private
     allow_private: tuple[Annotated[Network, BeforeValidator(_network)], ...] = ()
 

@@ -26,6 +26,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _TOPIC_ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]+:[A-Za-z0-9_.-]+")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+#: headers of a request that are its connection's business; names in lower case
+CONNECTION_HEADERS = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te"}
+) | {"trailer", "transfer-encoding", "upgrade"}
+#: headers that are set for every request
+OWN_HEADERS = CONNECTION_HEADERS | {"webhook-id", "webhook-signature", "webhook-timestamp"}
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql+psycopg://"
 _SCHEMES = {"postgres": _POSTGRES, "postgresql": _POSTGRES, "postgresql+psycopg": _POSTGRES}
@@ -76,6 +83,15 @@ def read_topic_arn(text: str) -> str:
         raise ValueError(
             f'{quoted(text)} is no topic; expected its ARN, such as "arn:aws:sns:eu-west-1:123456789012:changes"'
         )
+    return text
+
+
+def read_header_name(text: str) -> str:
+    """Read the name of an HTTP header that the settings may set."""
+    if not _HEADER.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is no name of a header; expected letters, digits and -")
+    if text.lower() in OWN_HEADERS:
+        raise ValueError(f"{quoted(text)} is set for every request; leave it out")
     return text
 
 
