@@ -15,6 +15,7 @@ ReelhookError
 ├── DatabaseAway             the database did not answer in time; another try may succeed
 ├── StoreUnavailable         neither database nor spool could be written: 503
 ├── ActionLost               an action is in other hands by now: the call must not be made
+├── HeldBack                 the other side wants no call for longer than anybody waits with one in hand
 ├── QueueAway                a queue gave no answer, or refuses us: another try may succeed
 └── WrongRequest             a question that can't be answered as put, with every wrong field
 """
@@ -115,6 +116,15 @@ class StoreUnavailable(ReelhookError):
 
 class ActionLost(ReelhookError):
     """The action is in other hands by now."""
+
+
+class HeldBack(ReelhookError):
+    """The other side takes no call at the moment; nothing was sent."""
+
+    def __init__(self, after_ms: int) -> None:
+        """Carry the milliseconds until one may be made."""
+        self.after_ms = after_ms
+        super().__init__(f"nothing was sent: the other side wants no call for {after_ms / 1000:.0f} s")
 
 
 class QueueAway(ReelhookError):

@@ -1,4 +1,4 @@
-"""What can be told of a running Reelhook from the outside: its database, its migrations, its spool, its backlog.
+"""What can be told of a running Reelhook from the outside: its database, migrations, spool, backlog, rules, actions.
 
 Who asks for health asks again and again, with little patience, and most of all while the database is silent. So one
 background look at a time is taken, however many ask, and nobody waits for it longer than a moment.
@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers import meters
+from handlers.actions.figures import figures_of
 from handlers.errors import DatabaseAway
 from handlers.migrate import is_ready
 from handlers.questions.backlog import Backlog, backlog
+from handlers.questions.rules import rules_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handlers.actions import Figures
     from handlers.database import Database
     from handlers.keeping.spool import Spool
+    from handlers.questions.rules import InForce
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +55,9 @@ class Observation:
     totals: tuple[tuple[str, str, int], ...] = ()
     #: why the spool can't be used; None if it can, or there is none
     spool_problem: str | None = None
+    #: None while the database does not answer, or its migrations are missing
+    rules: InForce | None = None
+    actions: Figures | None = None
 
 
 class Observer:
@@ -98,13 +105,19 @@ def observe(database: Database, spool: Spool | None, *, now: int) -> Observation
 def _look(database: Database, now: int) -> Observation:
     try:
         with database.read(patience=_PATIENCE) as connection:
-            migrated = is_ready(connection)
-            seen = backlog(connection, now=now) if migrated else None
-            totals = tuple(meters.totals(connection)) if migrated else ()
+            if not is_ready(connection):
+                return Observation(backlog=None, is_migrated=False, spool=None)
+            return Observation(
+                backlog=backlog(connection, now=now),
+                is_migrated=True,
+                spool=None,
+                totals=tuple(meters.totals(connection)),
+                rules=rules_in_force(connection, now=now),
+                actions=figures_of(connection),
+            )
     except (DatabaseAway, SQLAlchemyError) as exc:
         _log.info("the database could not be looked at: %s", exc)
         return Observation(backlog=None, is_migrated=None, spool=None)
-    return Observation(backlog=seen, is_migrated=migrated, spool=None, totals=totals)
 
 
 def _with_spool(seen: Observation, spool: Spool | None) -> Observation:

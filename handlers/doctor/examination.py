@@ -1,4 +1,4 @@
-"""What the doctor looks at, in order: settings, machine, database, spool, and whether anybody works."""
+"""What the doctor looks at, in order: settings, rules, machine, database, spool, and whether anybody works."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from handlers.clock import now_ms
 from handlers.database import Database
+from handlers.doctor.acting import examine_rules
 from handlers.doctor.durability import examine_database
 from handlers.doctor.exposure import examine_exposure
 from handlers.doctor.findings import Finding, fail, ok, warn
+from handlers.doctor.following import examine_actions, examine_workers
 from handlers.doctor.premises import examine_clock, examine_folder
 from handlers.doctor.reach import examine_queues
 from handlers.errors import DatabaseAway, SettingsError
@@ -35,6 +37,7 @@ def examine(environ: Mapping[str, str], vendors: Sequence[str]) -> Iterator[Find
             yield fail("settings", problem, "see docs/configuration.md")
         return
     yield from examine_exposure(settings, environ)
+    yield from examine_rules(settings)
     yield from examine_clock()
     yield from examine_folder(settings.data, name="REELHOOK_DATA", holds_sqlite=True)
     if settings.spool is not None and settings.spool.parent != settings.data:
@@ -46,7 +49,7 @@ def examine(environ: Mapping[str, str], vendors: Sequence[str]) -> Iterator[Find
         yield from found
         yield from _spool(settings, spool)
         if any(one.check == "migrations" and one.level == "ok" for one in found):
-            yield from _work(database)
+            yield from _work(settings, database)
         yield from examine_queues(settings)
     finally:
         database.close()
@@ -88,9 +91,10 @@ def _spool(settings: Settings, spool: Spool | None) -> Iterator[Finding]:
         yield warn("spool.refused", f"the database refused {refused} deliveries that {spool.path} holds", does)
 
 
-def _work(database: Database) -> Iterator[Finding]:
-    backlog = observe(database, None, now=now_ms()).backlog
-    if backlog is None:
+def _work(settings: Settings, database: Database) -> Iterator[Finding]:
+    seen = observe(database, None, now=now_ms())
+    backlog = seen.backlog
+    if backlog is None or seen.rules is None or seen.actions is None:
         yield fail("worker", "the database went away meanwhile", "run this again")
         return
     yield _waiting(backlog)
@@ -99,6 +103,8 @@ def _work(database: Database) -> Iterator[Finding]:
         yield warn("quarantine", f"{backlog.quarantined} deliveries are in quarantine", does)
     else:
         yield ok("quarantine", "no delivery is in quarantine")
+    yield from examine_workers(settings, seen.rules)
+    yield from examine_actions(seen.actions)
 
 
 def _waiting(backlog: Backlog) -> Finding:

@@ -1,9 +1,8 @@
-"""Whether what is configured is wise: who can get in, who can listen, what this version leaves aside."""
+"""Whether what is configured is wise: who can get in, who can listen."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ def examine_exposure(settings: Settings, environ: Mapping[str, str]) -> Iterator
     yield from _secrets(settings)
     yield _public_url(settings, is_set=bool(environ.get(_PUBLIC, "").strip()))
     yield _proxies(settings)
-    yield from _left_aside(settings)
+    yield _storages(settings)
 
 
 def _config_file(settings: Settings) -> Finding:
@@ -139,21 +138,7 @@ def _proxies(settings: Settings) -> Finding:
     return ok("trusted_proxies", f"X-Forwarded headers of {shown} are believed")
 
 
-def _left_aside(settings: Settings) -> Iterator[Finding]:
-    """Name what is configured for later versions."""
-    later = "nothing is lost, but nothing happens; a later version reads it"
-    if settings.destinations:
-        yield warn("destinations", f"{_names(settings.destinations)}: this version calls no destinations", later)
-    rules = settings.rules
-    if rules.exists():
-        yield warn("rules", f"{rules} is there, but this version has no rules", later)
-    else:
-        yield ok("rules", f"there is no {Path(rules)}; this version has no rules")
-    says = f"{_names(settings.storages)} tell where files lie" if settings.storages else "none is configured"
-    yield ok(
-        "storages", says, None if settings.storages else "needed only where a callback does not say where its file lies"
-    )
-
-
-def _names(tables: Mapping[str, object]) -> str:
-    return ", ".join(tables)
+def _storages(settings: Settings) -> Finding:
+    if settings.storages:
+        return ok("storages", f"{', '.join(settings.storages)} tell where files lie")
+    return ok("storages", "none is configured", "needed only where a callback does not say where its file lies")

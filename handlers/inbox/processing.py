@@ -21,10 +21,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from handlers import catalogue, meters, tables
+from handlers.actions.figures import PLANNED
 from handlers.clock import now_ms
 from handlers.database import refuses_row
 from handlers.errors import DatabaseAway, UnreadableDelivery
 from handlers.fields import storable
+from handlers.inbox.consequences import Consequences
 from handlers.inbox.hands import MOST_TRIES, Hand
 from handlers.keeping.deliveries import to_delivery
 from handlers.meters import Meters
@@ -32,12 +34,14 @@ from handlers.reading import is_all_segments, meaning
 from handlers.rows import fetch, update
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping, TextClause
 
     from handlers.database import Database
     from handlers.events import Delivery, Event
+    from handlers.inbox.consequences import Planner
     from handlers.settings import Settings
     from handlers.vendor import Vendor
 
@@ -64,6 +68,7 @@ class _Waiting:
     tries: int
     size: int
     is_bulk: bool
+    is_silent: bool
 
     def condemned(self, reason: str) -> _Judged:
         return _Judged(id=self.id, vendor=self.vendor, account=self.account, reason=reason)
@@ -79,6 +84,8 @@ class _Judged:
     delivery: Delivery | None = None
     events: Sequence[Event] = ()
     reason: str | None = None
+    #: rules are not asked about it
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +94,20 @@ class _Settlement:
 
     judged: Sequence[_Judged]
     folded: catalogue.Folded
+    consequences: Consequences
     now: int
     #: how many are left as they are, because another process has their families locked
     busy: int
 
-    def write(self, connection: Connection) -> None:
-        """Write the catalogue, and that the deliveries are done with."""
+    def write(self, connection: Connection) -> Counter[str]:
+        """Write the catalogue, what follows from it, and that the deliveries are done with.
+
+        Returns by operation how many calls were added that are to be made.
+        """
         self.folded.write(connection)
+        planned = self.consequences.write(connection)
         _mark(connection, self.judged, self.now)
+        return planned
 
 
 class Processor:
@@ -106,12 +119,14 @@ class Processor:
         settings: Settings,
         vendors: Mapping[str, Vendor],
         *,
+        planner: Planner | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        """Take the database, what knows the accounts, and what knows the vendors."""
+        """Take the database, what knows the accounts, what knows the vendors, and who asks the rules, if anybody."""
         self._database = database
         self._settings = settings
         self._vendors = vendors
+        self._planner = planner
         self._clock = clock
         self._at_once = _AT_ONCE_ON_SQLITE if database.is_sqlite else _MOST
         self._bytes_at_once = _BYTES_AT_ONCE_ON_SQLITE if database.is_sqlite else MOST_BYTES
@@ -150,9 +165,10 @@ class Processor:
     def _look_at(self, *, is_bulk: bool, most: int) -> tuple[list[_Waiting], bool]:
         """Return the oldest of one sort, leaving out what another worker is settling; tell whether there are more."""
         deliveries, inbox = tables.deliveries, tables.inbox
-        names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries, inbox.c.is_bulk)
+        names = (deliveries.c.id, deliveries.c.vendor, deliveries.c.account, inbox.c.tries)
+        flags = (inbox.c.is_bulk, inbox.c.is_silent)
         query = (
-            select(*names, func.length(deliveries.c.body).label("size"))
+            select(*names, *flags, func.length(deliveries.c.body).label("size"))
             .join_from(inbox, deliveries, deliveries.c.id == inbox.c.delivery)
             .where(inbox.c.state == tables.KEPT, _sort(is_bulk=is_bulk), inbox.c.delivery > self._after[is_bulk])
             .order_by(inbox.c.delivery)
@@ -177,7 +193,7 @@ class Processor:
             if not is_held:
                 self.hand.take([one.id for one in waiting[start:]], now=self._clock())
             try:
-                done += self._settle([self._judge(delivery) for delivery in self._load([one.id for one in some])])
+                done += self._settle(self._judged(some))
                 is_held = True
             except DatabaseAway:
                 raise
@@ -220,7 +236,7 @@ class Processor:
         return done
 
     def _alone(self, one: _Waiting) -> int:
-        judged = [self._judge(delivery) for delivery in self._load([one.id])]
+        judged = self._judged([one])
         try:
             return self._settle(judged)
         except IntegrityError as exc:
@@ -228,13 +244,18 @@ class Processor:
                 raise
             return self._settle(judged)
 
-    def _judge(self, delivery: Delivery) -> _Judged:
+    def _judged(self, waiting: Sequence[_Waiting]) -> list[_Judged]:
+        silent = {one.id for one in waiting if one.is_silent}
+        loaded = self._load([one.id for one in waiting])
+        return [self._judge(delivery, is_silent=delivery.id in silent) for delivery in loaded]
+
+    def _judge(self, delivery: Delivery, *, is_silent: bool) -> _Judged:
         try:
             events, reason = meaning(delivery, self._settings, self._vendors), None
         except UnreadableDelivery as exc:
             events, reason = (), storable(str(exc))
         who = {"id": delivery.id, "vendor": delivery.vendor, "account": delivery.account}
-        return _Judged(**who, delivery=delivery, events=events, reason=reason)
+        return _Judged(**who, delivery=delivery, events=events, reason=reason, is_silent=is_silent)
 
     def _settle(self, judged: Sequence[_Judged]) -> int:
         """Fold what the deliveries mean and mark them, in one transaction; return how many need no more work."""
@@ -247,8 +268,9 @@ class Processor:
                 # Another worker's settling is a write to the catalogue too: what is current is ours still.
                 if settlement is None or not settlement.folded.is_current(connection):
                     settlement = self._work_out(connection, judged)
-                settlement.write(connection)
+                planned = settlement.write(connection)
         self._count(settlement.judged, settlement.now)
+        self._count_consequences(settlement.consequences, planned)
         return len(judged) - settlement.busy
 
     def _work_out(self, connection: Connection, judged: Sequence[_Judged]) -> _Settlement:
@@ -257,8 +279,15 @@ class Processor:
         busy = catalogue.lock_free(connection, catalogue.families_of(_told(judged)))
         free = [one for one in judged if not any(catalogue.family_of(event) in busy for event in one.events)]
         now = self._clock()
-        folded = catalogue.work_out(connection, _told(free), now=now)
-        return _Settlement(judged=free, folded=folded, now=now, busy=len(judged) - len(free))
+        rules = None if self._planner is None else self._planner.rules
+        silent = {one.id for one in free if one.is_silent}
+        wanted = catalogue.nobody_waits if rules is None else rules.wait_for
+        folded = catalogue.work_out(connection, _told(free), now=now, wanted=wanted, silent=silent)
+        consequences = Consequences(over=folded.over, now=now)
+        if self._planner is not None and rules is not None:
+            consequences = self._planner.consequences(connection, rules, folded.effects, folded.over)
+        left = len(judged) - len(free)
+        return _Settlement(judged=free, folded=folded, consequences=consequences, now=now, busy=left)
 
     def _count(self, judged: Sequence[_Judged], now: int) -> None:
         processed = [one.id for one in judged if one.reason is None]
@@ -274,6 +303,12 @@ class Processor:
             self.meters.add_delay(now - one.delivery.received_at)
             for event in one.events:
                 self.meters.add(meters.EVENTS, event.kind)
+
+    def _count_consequences(self, consequences: Consequences, planned: Counter[str]) -> None:
+        for operation, number in planned.items():
+            self.meters.add(PLANNED, operation, number)
+        if self._planner is not None:
+            self._planner.notes.count(consequences.matched, consequences.unmatched, now=self._clock())
 
 
 def fitting(rows: Sequence[RowMapping]) -> Sequence[RowMapping]:

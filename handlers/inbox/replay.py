@@ -1,4 +1,7 @@
-"""Which deliveries are processed once more: chosen by filter, put back into the state in which a worker takes them."""
+"""Which deliveries are processed once more: chosen by filter, put back into the state in which a worker takes them.
+
+Rules are asked about what they change only where that is wanted: what they tell may have happened long ago.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,11 @@ def preview_replay(connection: Connection, filters: Filters, *, cap: int = CAP) 
     return total(connection, DELIVERIES, _narrowed(filters), cap=cap)
 
 
-def replay(database: Database, filters: Filters) -> int:
+def replay(database: Database, filters: Filters, *, fire: bool = False) -> int:
     """Have every matching delivery processed again, oldest first; return how many.
 
-    Without a state the quarantined ones are meant. What arrives meanwhile is left alone. Raises WrongRequest for
+    With `fire`, rules are asked about what that changes: of what was processed before, nothing. Without a state the
+    quarantined ones are meant. What arrives meanwhile is left alone. Raises WrongRequest for
     filters that deliveries don't have, and for the state `kept`: those wait for a worker already.
     """
     chosen = matching(DELIVERIES, _narrowed(filters))
@@ -46,21 +50,24 @@ def replay(database: Database, filters: Filters) -> int:
         query = chosen.where(tables.inbox.c.delivery > last).order_by(tables.inbox.c.delivery).limit(_CHUNK)
         with database.write() as connection:
             ids = list(connection.execute(query).scalars())
-            count += _put_back(connection, ids)
+            count += _put_back(connection, ids, fire=fire)
         if len(ids) < _CHUNK:
             return count
         last = ids[-1]
 
 
-def replay_one(database: Database, delivery: str) -> int | None:
-    """Have one delivery processed again; return how many that were (0: it waits already), or None if there is none."""
+def replay_one(database: Database, delivery: str, *, fire: bool = False) -> int | None:
+    """Have one delivery processed again, with `fire` as replay() has it; return how many that were.
+
+    0: it waits already. None: there is no such delivery.
+    """
     if "\0" in delivery:
         return None
     known = select(tables.inbox.c.delivery).where(tables.inbox.c.delivery == delivery)
     with database.write() as connection:
         if connection.execute(known).scalar() is None:
             return None
-        return _put_back(connection, [delivery])
+        return _put_back(connection, [delivery], fire=fire)
 
 
 def _narrowed(filters: Filters) -> Filters:
@@ -70,8 +77,8 @@ def _narrowed(filters: Filters) -> Filters:
     return filters if filters.state else replace(filters, state=(tables.QUARANTINED,))
 
 
-def _put_back(connection: Connection, deliveries: Sequence[str]) -> int:
+def _put_back(connection: Connection, deliveries: Sequence[str], *, fire: bool) -> int:
     inbox = tables.inbox
     chosen = (inbox.c.delivery.in_(deliveries), inbox.c.state.in_(_AGAIN))
-    afresh = {"state": tables.KEPT, "tries": 0, "reason": None, "processed_at": None}
+    afresh = {"state": tables.KEPT, "tries": 0, "reason": None, "processed_at": None, "is_silent": not fire}
     return connection.execute(update(inbox).where(*chosen).values(afresh)).rowcount if deliveries else 0

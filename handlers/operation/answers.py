@@ -38,7 +38,7 @@ def refused(meaning: Meaning, response: Response, *, code: str, message: object,
     return Outcome(
         verdict=meaning.verdict,
         code=told(code),
-        detail=_TOKEN.sub(r"\1(hidden)", storable(message)) if isinstance(message, str) else "",
+        detail=without_tokens(storable(message)) if isinstance(message, str) else "",
         meaning=meaning.says,
         request_id=request_id,
         is_throttled=meaning.is_throttled or response.status == _THROTTLED,
@@ -51,7 +51,7 @@ def unheard(response: Response, *, request_id: str | None = None) -> Outcome:
 
     The next try may reach the vendor. Unless the status says that nothing was done, this one may have had its effect.
     """
-    text = _TOKEN.sub(r"\1(hidden)", storable(response.body[: 4 * _LONGEST_QUOTE].decode(errors="replace")))
+    text = without_tokens(storable(response.body[: 4 * _LONGEST_QUOTE].decode(errors="replace")))
     shown = " ".join(text.split())[:_LONGEST_QUOTE]
     what = f"what isn't the vendor's answer: {shown}" if shown else "an empty body"
     return Outcome(
@@ -63,6 +63,11 @@ def unheard(response: Response, *, request_id: str | None = None) -> Outcome:
         is_unclear=not (300 <= response.status < 500 or response.status == _UNAVAILABLE),  # noqa: PLR2004 - HTTP's own
         after_ms=_wait(response),
     )
+
+
+def without_tokens(text: str) -> str:
+    """Return a text of the other side's without the temporary keys that it may quote."""
+    return _TOKEN.sub(r"\1(hidden)", text)
 
 
 def read_object(body: bytes) -> dict[str, Any] | None:
