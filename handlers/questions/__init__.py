@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, literal, select
 
 from handlers import tables
-from handlers.questions import items
+from handlers.questions import acting, items
 from handlers.questions.conditions import TABLES, by_state, conditions
 from handlers.questions.filters import (
+    ACTIONS,
     DELIVERIES,
     MOST,
     RECORDINGS,
@@ -44,7 +45,7 @@ Row = dict[str, Any]
 #: how far a total counts unless told otherwise
 CAP = 10_000
 
-_HEAVY = frozenset({"headers", "body"})
+_HEAVY = frozenset({"headers", "body", "parameters", "told"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,11 @@ def list_refusals(connection: Connection, filters: Filters, page: Page) -> Listi
     return _listing(connection, REFUSALS, filters, page, _refusals)
 
 
+def list_actions(connection: Connection, filters: Filters, page: Page) -> Listing:
+    """Return a page of actions; raise WrongRequest for filters or a page that can't be."""
+    return _listing(connection, ACTIONS, filters, page, _actions)
+
+
 def show_recording(connection: Connection, recording: str) -> Item | None:
     """Return the recording with its sightings as a list, or None."""
     found = _recordings(connection, _one(connection, RECORDINGS, recording))
@@ -93,13 +99,14 @@ def show_segment(connection: Connection, segment: str) -> Item | None:
 
 
 def show_task(connection: Connection, task: str) -> Item | None:
-    """Return the task with its marks, and with the identifiers of its segments, or None."""
+    """Return the task with its marks, the identifiers of its segments and its newest actions, or None."""
     rows = _one(connection, TASKS, task)
     if not rows:
         return None
     marks = [items.mark(row) for row in marks_of(connection, rows[0])]
     identifiers = [items.identifier(row) for row in identifiers_of(connection, rows[0])]
-    return items.task(rows[0]) | {"marks": marks, "identifiers": identifiers}
+    told = {"marks": marks, "identifiers": identifiers, "actions": acting.actions_of(connection, task)}
+    return items.task(rows[0]) | told
 
 
 def show_delivery(connection: Connection, delivery: str) -> Item | None:
@@ -115,6 +122,12 @@ def show_refusal(connection: Connection, refusal: str) -> Item | None:
     """Return the refusal with headers and body, or None; a body that was not kept whole is None."""
     rows = _one(connection, REFUSALS, refusal)
     return _refusals(connection, rows)[0] | items.raw(rows[0]) if rows else None
+
+
+def show_action(connection: Connection, action: str) -> Item | None:
+    """Return the action with its parameters, the change that destinations are told of, and its attempts, or None."""
+    rows = _one(connection, ACTIONS, action)
+    return acting.shown(connection, rows[0]) if rows else None
 
 
 def total(connection: Connection, kind: str, filters: Filters, *, cap: int = CAP) -> tuple[int, bool]:
@@ -239,6 +252,10 @@ def _deliveries(connection: Connection, rows: Sequence[Row]) -> list[Item]:
 
 def _refusals(_connection: Connection, rows: Sequence[Row]) -> list[Item]:
     return [items.refusal(row) for row in rows]
+
+
+def _actions(_connection: Connection, rows: Sequence[Row]) -> list[Item]:
+    return [items.action(row) for row in rows]
 
 
 def _streams(connection: Connection, recordings: Sequence[str]) -> Mapping[str, list[Row]]:

@@ -8,7 +8,7 @@ from sqlalchemy import and_, literal, or_, select
 
 from handlers import tables
 from handlers.ids import first_id
-from handlers.questions.filters import DELIVERIES, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, check
+from handlers.questions.filters import ACTIONS, DELIVERIES, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, check
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ TABLES: Mapping[str, Table] = {
     TASKS: tables.tasks,
     DELIVERIES: tables.deliveries,
     REFUSALS: tables.refusals,
+    ACTIONS: tables.actions,
 }
 #: filters whose name is the column's, in whichever table the kind has
-_PLAIN = ("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type", "format")
+_PLAIN = (
+    *("vendor", "account", "app_id", "business_id", "room_id", "task_id", "type", "format"),
+    *("rule", "operation", "destination", "mode", "task", "recording"),
+)
 #: filters of a delivery that are about what it told of
 _TOLD = frozenset({"app_id", "business_id", "room_id", "task_id", "type", "user_id", "format", "q"})
 #: those of them that fit a segment, and a mark
@@ -51,6 +55,7 @@ RANGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     TASKS: _STARTED | _UPDATED | {"q": ("room_id", "task_id")},
     DELIVERIES: _RECEIVED,
     REFUSALS: _RECEIVED,
+    ACTIONS: {},
 }
 #: states that few deliveries have at a time, with an index for each
 _WAITING = frozenset({tables.KEPT, tables.QUARANTINED})
@@ -69,7 +74,11 @@ def conditions(kind: str, filters: Filters, *, loose: Collection[str] = ()) -> l
     plain = [name for name in _PLAIN if name in table.c and name in given and name not in by_task]
     ranges = [name for name in RANGES[kind] if name in given and name not in by_task]
     found = [_any_of(_column(table, name, name in loose), getattr(filters, name)) for name in plain]
-    found += _states(kind, states_of(kind, filters)) + _reasons(kind, filters.reason) + _doors(kind, filters.door)
+    found += (
+        _states(kind, states_of(kind, filters), "state" in loose)
+        + _reasons(kind, filters.reason)
+        + _doors(kind, filters.door)
+    )
     if kind == DELIVERIES:
         found += _told(filters)
     if kind == RECORDINGS and filters.user_id:
@@ -78,6 +87,8 @@ def conditions(kind: str, filters: Filters, *, loose: Collection[str] = ()) -> l
         found += _of_tasks(filters, by_task) + _made_since(filters.received_after)
         if filters.user_id:
             found.append(_any_of(_column(table, "user_id", "user_id" in loose), filters.user_id))
+    if kind == ACTIONS:
+        found += _of_names(filters) + _planned(filters)
     for name in ranges:
         columns = [_column(table, column, name in loose) for column in RANGES[kind][name]]
         found.append(or_(*(_within(column, name, getattr(filters, name)) for column in columns)))
@@ -120,12 +131,12 @@ def _begins(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
     return (column >= prefix) & (column < prefix + _LAST)
 
 
-def _states(kind: str, states: Sequence[str]) -> list[ColumnElement[bool]]:
+def _states(kind: str, states: Sequence[str], loose: bool) -> list[ColumnElement[bool]]:  # noqa: FBT001 - one word for the caller's
     """Write the states out, because a partial index serves only a query that names its state; the words are ours."""
     if not states:
         return []
     inbox = tables.inbox
-    column = inbox.c.state if kind == DELIVERIES else TABLES[kind].c.state
+    column = inbox.c.state if kind == DELIVERIES else _column(TABLES[kind], "state", loose and kind == ACTIONS)
     named = [column == literal(state, literal_execute=True) for state in states]
     if kind == DELIVERIES and len(states) > 1 and _WAITING.issuperset(states):
         first, *others = (select(inbox.c.delivery).where(one) for one in named)
@@ -161,6 +172,25 @@ def _of_tasks(filters: Filters, names: Sequence[str]) -> list[ColumnElement[bool
     if told:
         chosen = select(tasks.c.id).where(*conditions(TASKS, Filters(type=("segment",), **told)))
         found.append(segments.c.task.in_(chosen))
+    return found
+
+
+def _of_names(filters: Filters) -> list[ColumnElement[bool]]:
+    """Find actions by the vendor's names of their task."""
+    told: dict[str, Any] = {name: getattr(filters, name) for name in ("room_id", "task_id") if getattr(filters, name)}
+    if not told:
+        return []
+    chosen = select(tables.tasks.c.id).where(*conditions(TASKS, Filters(**told)))
+    return [tables.actions.c.task.in_(chosen)]
+
+
+def _planned(filters: Filters) -> list[ColumnElement[bool]]:
+    """Find actions by the time that their ids begin with."""
+    action, found = tables.actions.c.id, []
+    if filters.created_after is not None:
+        found.append(action >= first_id("act", filters.created_after))
+    if filters.created_before is not None:
+        found.append(action < first_id("act", filters.created_before))
     return found
 
 

@@ -22,6 +22,7 @@ SEGMENTS = "segments"
 TASKS = "tasks"
 DELIVERIES = "deliveries"
 REFUSALS = "refusals"
+ACTIONS = "actions"
 
 #: rows on a page unless told otherwise, and at the most
 DEFAULT_LIMIT = 50
@@ -31,6 +32,8 @@ _IDS = ("vendor", "account", "app_id", "business_id", "room_id", "task_id")
 _NAMES = (*_IDS, "type")
 _STARTED = ("started_after", "started_before")
 _RECEIVED = ("received_after", "received_before")
+_CREATED = ("created_after", "created_before")
+_OF_CALL = ("rule", "operation", "destination", "mode")
 #: kind of row -> the filters that it knows
 KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -39,6 +42,7 @@ KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         TASKS: (*_NAMES, "state", *_STARTED, "updated_after", "q"),
         DELIVERIES: (*_NAMES, "user_id", "format", "state", "door", "reason", *_RECEIVED, "q"),
         REFUSALS: ("vendor", "account", "door", "reason", *_RECEIVED),
+        ACTIONS: ("vendor", "account", "room_id", "task_id", "state", *_OF_CALL, "task", "recording", *_CREATED),
     }
 )
 #: kind of row -> the states that its rows can have
@@ -49,9 +53,11 @@ STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         TASKS: ("unknown", "running", "stopped", "failed"),
         DELIVERIES: (tables.KEPT, tables.PROCESSED, tables.QUARANTINED),
         REFUSALS: (),
+        ACTIONS: ("planned", "shadow", "running", "done", "again", "dead", "superseded", "cancelled", "refused"),
     }
 )
 TYPES: tuple[str, ...] = get_args(TaskType)
+MODES = ("live", "shadow")
 DOORS = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
 
 _ID = re.compile(r"[a-z]{3}_[0-9a-z]{1,64}")
@@ -93,6 +99,17 @@ class Filters:
     updated_after: int | None = None
     #: what the room or the task begins with; of a recording: or the key of its file
     q: str | None = None
+    #: of an action: what asked for it, what it calls, and whether it is sent at all
+    rule: tuple[str, ...] = ()
+    operation: tuple[str, ...] = ()
+    destination: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
+    #: the ids of the task, and of the recording or segment, that it is about
+    task: tuple[str, ...] = ()
+    recording: tuple[str, ...] = ()
+    #: of an action: when it was planned, by its id
+    created_after: int | None = None
+    created_before: int | None = None
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the filters that ask for anything."""
@@ -114,7 +131,8 @@ def check(kind: str, filters: Filters) -> None:
         for name in filters.given()
         if name not in KNOWN[kind]
     }
-    for name, words in (("vendor", tuple(VENDORS)), ("state", STATES[kind]), ("type", TYPES), ("door", DOORS)):
+    known = {"vendor": tuple(VENDORS), "state": STATES[kind], "type": TYPES, "door": DOORS, "mode": MODES}
+    for name, words in known.items():
         unknown = [word for word in getattr(filters, name) if word not in words]
         if unknown and name not in wrong:
             wrong[name] = f"is {unknown[0]!r}; expected {', '.join(words)}"

@@ -90,10 +90,63 @@ TASK = (
 MARK = ("at", "kind", "state", "begins", "upload", "progress", "reason", "delivery")
 IDENTIFIER = ("identifier", "first_at", "last_at", "segment_count")
 DELIVERY = ("id", "account", "vendor", "door", "received_at", "state", "reason", "repeats", "events")
+ACTION = (
+    "id",
+    "rule",
+    "operation",
+    "vendor",
+    "account",
+    "destination",
+    "lane",
+    "subject",
+    "change",
+    "delivery",
+    "task",
+    "recording",
+    "step",
+    "generation",
+    "mode",
+    "state",
+    "reason",
+    "attempts",
+    "due_at",
+    "expires_at",
+    "outcome",
+    "code",
+    "request_id",
+    "result",
+    "result_detail",
+    "result_at",
+    "rules_version",
+    "original",
+    "newer",
+    "after",
+    "created_at",
+    "ended_at",
+)
+ATTEMPT = (
+    "number",
+    "started_at",
+    "ended_at",
+    "duration_ms",
+    "request",
+    "answer",
+    "outcome",
+    "code",
+    "detail",
+    "request_id",
+    "is_unclear",
+)
+#: what is shown of an action with its task
+ACTION_OF_TASK = ("id", "rule", "operation", "destination", "recording", "state", "created_at")
+STOPPED = ("kind", "name", "stopped_at")
 REFUSAL = ("id", "account", "vendor", "door", "reason", "detail", "received_at", "size_bytes", "released")
 
 _TIMES = frozenset(
-    {"started_at", "ended_at", "first_seen_at", "updated_at", "received_at", "at", "first_at", "last_at"}
+    {
+        *("started_at", "ended_at", "first_seen_at", "updated_at", "received_at", "at", "first_at", "last_at"),
+        *("due_at", "expires_at", "result_at", "created_at", "stopped_at"),
+    }
 )
 #: what a delivery means of which no event is kept, because it tells of segments
 _BULK = ("segment.created",)
@@ -141,6 +194,31 @@ def delivery(row: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Ite
 def refusal(row: Mapping[str, Any]) -> Item:
     """Return a refusal's item."""
     return _item(REFUSAL, row, {})
+
+
+def action(row: Mapping[str, Any]) -> Item:
+    """Return an action's item; it is due as long as it is not over."""
+    return _item(ACTION, row, {"due_at": None if row["stage"] == "over" else row["due_at"]})
+
+
+def call(row: Mapping[str, Any]) -> Item:
+    """Return what an action calls with, and the change as destinations are told of it, as shown with the action."""
+    return {name: None if row[name] is None else json.loads(row[name]) for name in ("parameters", "told")}
+
+
+def attempt(row: Mapping[str, Any]) -> Item:
+    """Return one attempt of an action, as shown with the action."""
+    return _item(ATTEMPT, row, {"is_unclear": bool(row["is_unclear"])})
+
+
+def action_of_task(row: Mapping[str, Any]) -> Item:
+    """Return an action in few words, as shown with its task."""
+    return _item(ACTION_OF_TASK, row, {})
+
+
+def stopped(row: Mapping[str, Any]) -> Item:
+    """Return one thing that is stopped by hand."""
+    return _item(STOPPED, row, {})
 
 
 def event(row: Mapping[str, Any]) -> Item:

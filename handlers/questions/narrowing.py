@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, literal, select
 
 from handlers.questions.conditions import OF_TASK, RANGES, TABLES, conditions
-from handlers.questions.filters import DELIVERIES, RECORDINGS, SEGMENTS, TASKS, Filters
+from handlers.questions.filters import ACTIONS, DELIVERIES, RECORDINGS, SEGMENTS, TASKS, Filters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,7 @@ _NARROW: Mapping[str, tuple[str, ...]] = {
     TASKS: ("task_id", "room_id"),
     # Of what they told of, which is looked up first.
     DELIVERIES: ("task_id", "room_id", "user_id", "q"),
+    ACTIONS: ("recording", "task", "task_id", "room_id"),
 }
 #: the same for filters that may name most of the rows
 _WIDE: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +38,10 @@ _WIDE: Mapping[str, tuple[str, ...]] = {
     SEGMENTS: ("user_id", "account"),
     TASKS: ("app_id", "account"),
     DELIVERIES: ("account",),
+    ACTIONS: ("destination", "rule", "operation", "account", "state"),
 }
+#: states that most actions end in; of the others there are fewer than of any rule
+_USUAL = frozenset({"done", "shadow", "superseded", "cancelled"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ def road(connection: Connection, kind: str, filters: Filters) -> Road:
     """Choose the road for a list; the filters are known to fit the kind."""
     given = frozenset(filters.given())
     narrow = [name for name in _NARROW.get(kind, ()) if name in given]
-    wide = [name for name in _WIDE.get(kind, ()) if name in given]
+    wide = _wide(kind, filters)
     counted = given & _countable(kind)
     if connection.dialect.name != "sqlite":
         return Road()
@@ -65,6 +69,14 @@ def road(connection: Connection, kind: str, filters: Filters) -> Road:
     if _are_few(connection, kind, filters, counted):
         return Road(is_sorted=True, loose=given - counted)
     return Road(loose=given.difference(wide[:1]))
+
+
+def _wide(kind: str, filters: Filters) -> list[str]:
+    """Return the filters given that may name most of the rows, the narrowest first."""
+    wide = [name for name in _WIDE.get(kind, ()) if getattr(filters, name)]
+    if kind == ACTIONS and filters.state and _USUAL.isdisjoint(filters.state):
+        return ["state", *(name for name in wide if name != "state")]
+    return wide
 
 
 def _are_few(connection: Connection, kind: str, filters: Filters, counted: frozenset[str]) -> bool:
@@ -78,6 +90,8 @@ def _are_few(connection: Connection, kind: str, filters: Filters, counted: froze
 
 def _countable(kind: str) -> frozenset[str]:
     """Return the filters for which an index yields what they let through, in an order of its own."""
+    if kind == ACTIONS:
+        return frozenset({"state"})
     first = {index.columns[0].name for index in TABLES[kind].indexes}
     ranges = {name for name, columns in RANGES[kind].items() if first.issuperset(columns)}
     return frozenset(ranges | set(OF_TASK) if kind == SEGMENTS else ranges)
