@@ -29,11 +29,13 @@ COMMANDS: Mapping[str, str] = {
     "tasks": "lists",
     "deliveries": "lists",
     "refusals": "lists",
+    "actions": "actions",
     "replay": "replaying",
     "release": "replaying",
     "rebuild": "rebuilding",
     "doctor": "doctor",
     "rules": "rules",
+    "call": "calling",
     "standin": "standing_in",
     "demo": "standing_in",
 }

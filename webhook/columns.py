@@ -117,6 +117,37 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _column("DETAIL", "detail"),
         _column("RELEASED AS", "released"),
     ),
+    "actions": (
+        _column("ID", "id"),
+        _column("PLANNED (UTC)", "created_at", moment),
+        _column("RULE", "rule"),
+        _column("OPERATION", "operation"),
+        _column("ACCOUNT", "account"),
+        _column("TO", "destination"),
+        _column("SUBJECT", "subject"),
+        _column("STATE", "state"),
+        _column("TRIES", "attempts", is_number=True),
+        _column("DUE (UTC)", "due_at", moment),
+        _column("CODE", "code"),
+        _column("REASON", "reason"),
+    ),
+    "rules": (
+        _column("RULE", "name"),
+        _column("WHEN", "when", ", ".join),
+        _column("DOES", "operations", ", ".join),
+        _column("MODE", "mode"),
+        _column("ENABLED", "enabled"),
+        _column("STOPPED", "stopped"),
+        _column("MATCHED", "matched", is_number=True),
+        _column("LAST (UTC)", "matched_at", moment),
+        _column("UNMATCHED", "unmatched", lambda unmatched: str(sum(unmatched.values())), is_number=True),
+        _column("FAILURE", "failure"),
+    ),
+    "stopped": (
+        _column("WHAT", "kind"),
+        _column("NAME", "name"),
+        _column("STOPPED (UTC)", "stopped_at", moment),
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from handlers import meters
+from webhook.acting_figures import action_counts, action_figures, rule_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -81,7 +82,7 @@ def _observed(observation: Observation) -> CollectorRegistry:
     return registry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a registry tells its collectors apart by identity
 class _FromDatabase(Collector):
     """The figures that do not belong to a web process."""
 
@@ -100,6 +101,10 @@ class _FromDatabase(Collector):
         if seen.backlog is not None:
             yield from _backlog(seen.backlog)
             yield from _counted(seen.totals)
+        if seen.rules is not None:
+            yield from rule_figures(seen.rules)
+        if seen.actions is not None:
+            yield from action_figures(seen.actions)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -193,6 +198,7 @@ def _counted(totals: Iterable[tuple[str, str, int]]) -> Iterator[Metric]:
             family.add_metric(label.split("/", len(labels) - 1), value)
         yield family
     yield from _queues(by_name)
+    yield from action_counts(by_name)
     delays = by_name[meters.DELAY]
     buckets = []
     count = 0

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from handlers.observation import Observation, Observer
+    from handlers.questions.rules import InForce
     from webhook.figures import Figures
 
 
@@ -55,7 +56,21 @@ def _checks(seen: Observation) -> dict[str, Any]:
         return {"database": database, "migrations": migrations, "spool": _spool(seen)}
     oldest = seen.backlog.oldest_waiting_ms
     inbox = {"waiting": seen.backlog.waiting, "oldest_waiting_ms": oldest, "quarantined": seen.backlog.quarantined}
-    return {"database": database, "migrations": migrations, "spool": _spool(seen), "inbox": inbox}
+    told = {"database": database, "migrations": migrations, "spool": _spool(seen), "inbox": inbox}
+    return told if seen.rules is None else told | {"rules": _rules(seen.rules)}
+
+
+def _rules(seen: InForce) -> dict[str, Any]:
+    """Tell how the rules stand: problems are counted only, for their texts quote the file, and nobody showed a token.
+
+    A broken file is no reason to send requests elsewhere: the rules that were in force stay so.
+    """
+    return {
+        "version": seen.version,
+        "in_force": seen.count(),
+        "problems": len(seen.problems),
+        "workers": len(seen.workers),
+    }
 
 
 def _spool(seen: Observation) -> dict[str, int | str] | None:

@@ -26,6 +26,7 @@ def start_lines(settings: Settings, *, host: str) -> Iterator[str]:
     also = ", and on every other address of this machine," if host in {"0.0.0.0", "::"} else ""  # noqa: S104 (compared)
     yield f"Reelhook starts, and will listen on {local}{also} in a moment."
     yield f"Data in {settings.data}, database {settings.shown_database_url}."
+    yield _rules_line(settings)
     yield ""
     if settings.generated:
         yield "This first start made these secrets; they are shown once, and by `reelhook accounts`:"
@@ -40,6 +41,13 @@ def start_lines(settings: Settings, *, host: str) -> Iterator[str]:
     yield f"  curl -H 'Authorization: Bearer {token or 'YOUR-API-TOKEN'}' {local}/api/v1/recordings"
     yield f"The API is explained at {local}/docs. Ctrl-C stops everything."
     yield ""
+
+
+def _rules_line(settings: Settings) -> str:
+    """Return where the rules stand; reading them takes memory, which is left to those that go by them."""
+    if settings.rules.exists():
+        return f"Rules in {settings.rules}; which are in force: {_program()} rules list"
+    return f"No rules yet; they would stand in {settings.rules}, see docs/rules.md."
 
 
 def account_lines(settings: Settings, local: str | None = None) -> Iterator[str]:

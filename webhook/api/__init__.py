@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from flask_openapi3.blueprint import APIBlueprint
 
 from handlers.vendors import VENDORS
+from webhook.api.action_changes import add_action_changes
 from webhook.api.changes import add_releases, add_replays
 from webhook.api.document import SECURITY, docs_blueprint, new_app
 from webhook.api.lists import add_lists
+from webhook.api.rules import add_rules
 from webhook.api.tokens import guard
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ def register_api(app: OpenAPI, settings: Settings, database: Database, *, takes_
     blueprint.before_request(guard(settings.api_tokens))
     blueprint.after_request(_not_stored)
     add_lists(blueprint, database)
+    add_rules(blueprint, database)
     add_replays(blueprint, database)
     add_releases(blueprint, database, settings, VENDORS)
+    add_action_changes(blueprint, database, settings)
     app.register_api(blueprint)
     app.register_blueprint(docs_blueprint(app, VENDORS if takes_callbacks else {}))
 

@@ -11,7 +11,7 @@ from handlers.inbox.refusals import release
 from handlers.inbox.releasing import preview_release, release_matching
 from handlers.inbox.replay import preview_replay, replay, replay_one
 from handlers.questions.filters import DELIVERIES, REFUSALS
-from webhook.api import models
+from webhook.api import change_models
 from webhook.api.answers import problems
 from webhook.api.lists import KINDS, PATIENCE
 from webhook.api.queries import Id, ReleaseBody, ReplayBody
@@ -36,11 +36,11 @@ def add_replays(blueprint: APIBlueprint, database: Database) -> None:
         "/deliveries/<id>/replay",
         tags=_TAGS[DELIVERIES],
         operation_id="replay_delivery",
-        responses={200: models.Replayed, **problems(404, 413, 415)},
+        responses={200: change_models.Replayed, **problems(404, 413, 415)},
     )
     @reads
     def replay_delivery(path: Id) -> dict[str, Any]:
-        """Process one delivery once more.
+        """Process one delivery once more; no rule fires.
 
         It waits for a worker again, with no tries behind it. The count is 0 if it waited already.
         """
@@ -53,7 +53,7 @@ def add_replays(blueprint: APIBlueprint, database: Database) -> None:
         "/deliveries/replay",
         tags=_TAGS[DELIVERIES],
         operation_id="replay_deliveries",
-        responses={200: models.Replayed, **problems(413, 415)},
+        responses={200: change_models.Replayed, **problems(413, 415)},
     )
     @reads
     def replay_deliveries(body: ReplayBody) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def add_replays(blueprint: APIBlueprint, database: Database) -> None:
             with database.read(patience=PATIENCE) as connection:
                 count, is_capped = preview_replay(connection, body.filters())
             return {"count": count, "capped": is_capped, "preview": True}
-        return {"count": replay(database, body.filters()), "capped": False, "preview": False}
+        return {"count": replay(database, body.filters(), fire=body.fire), "capped": False, "preview": False}
 
 
 def add_releases(
@@ -77,7 +77,7 @@ def add_releases(
         "/refusals/<id>/release",
         tags=_TAGS[REFUSALS],
         operation_id="release_refusal",
-        responses={200: models.Released, **problems(404, 409, 413, 415)},
+        responses={200: change_models.Released, **problems(404, 409, 413, 415)},
     )
     @reads
     def release_refusal(path: Id) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def add_releases(
         "/refusals/release",
         tags=_TAGS[REFUSALS],
         operation_id="release_refusals",
-        responses={200: models.ReleasedMany, **problems(413, 415)},
+        responses={200: change_models.ReleasedMany, **problems(413, 415)},
     )
     @reads
     def release_refusals(body: ReleaseBody) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 
 from handlers import questions
 from handlers.questions import filters
-from webhook.api import models, queries
+from webhook.api import action_models, action_queries, models, queries
 from webhook.api.answers import problems
 from webhook.api.reading import reads
 
@@ -35,6 +35,7 @@ class Kind:
     about: str
     ask: Callable[..., questions.Listing]
     show: Callable[..., dict[str, Any] | None]
+    query: type[queries.Paged]
     page: type[BaseModel]
     shown: type[BaseModel]
 
@@ -51,6 +52,7 @@ KINDS = (
         about="The recorded files of all vendors.",
         ask=questions.list_recordings,
         show=questions.show_recording,
+        query=queries.RecordingsQuery,
         page=models.RecordingList,
         shown=models.RecordingShown,
     ),
@@ -60,6 +62,7 @@ KINDS = (
         about="The audio slices of all vendors.",
         ask=questions.list_segments,
         show=questions.show_segment,
+        query=queries.SegmentsQuery,
         page=models.SegmentList,
         shown=models.Segment,
     ),
@@ -69,6 +72,7 @@ KINDS = (
         about="The runs of the vendors' recording, segment and push jobs.",
         ask=questions.list_tasks,
         show=questions.show_task,
+        query=queries.TasksQuery,
         page=models.TaskList,
         shown=models.TaskShown,
     ),
@@ -78,6 +82,7 @@ KINDS = (
         about="What arrived, byte for byte, and how far its processing has come.",
         ask=questions.list_deliveries,
         show=questions.show_delivery,
+        query=queries.DeliveriesQuery,
         page=models.DeliveryList,
         shown=models.DeliveryShown,
     ),
@@ -87,8 +92,19 @@ KINDS = (
         about="What was turned away, and why.",
         ask=questions.list_refusals,
         show=questions.show_refusal,
+        query=queries.RefusalsQuery,
         page=models.RefusalList,
         shown=models.RefusalShown,
+    ),
+    Kind(
+        name=filters.ACTIONS,
+        noun="action",
+        about="The calls that rules asked for, every try of each, and what is stopped.",
+        ask=questions.list_actions,
+        show=questions.show_action,
+        query=action_queries.ActionsQuery,
+        page=action_models.ActionList,
+        shown=action_models.ActionShown,
     ),
 )
 
@@ -110,7 +126,7 @@ def _add_list(blueprint: APIBlueprint, database: Database, kind: Kind) -> None:
                 answer |= {"total": count, "total_capped": is_capped}
         return answer
 
-    view.__annotations__ = {"query": queries.LISTS[kind.name]}
+    view.__annotations__ = {"query": kind.query}
     view.__name__ = f"list_{kind.name}"
     blueprint.get(
         f"/{kind.name}",

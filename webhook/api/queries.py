@@ -55,7 +55,8 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
-def _many(description: str, example: str) -> Any:  # noqa: ANN401 - what pydantic.Field returns
+def many(description: str, example: str) -> Any:  # noqa: ANN401 - what pydantic.Field returns
+    """Return the field of a filter that may have several values."""
     return Field(default=(), description=description, json_schema_extra={"example": [example]})
 
 
@@ -74,6 +75,12 @@ Prefix = Annotated[
     str | None,
     BeforeValidator(_text),
     WithJsonSchema({"type": "string", "pattern": _TEXT, "example": "lesson-2020"}),
+    Field(json_schema_extra=_without_default),
+]
+OneText = Annotated[
+    str | None,
+    BeforeValidator(_text),
+    WithJsonSchema({"type": "string", "pattern": _TEXT}),
     Field(json_schema_extra=_without_default),
 ]
 Types = tuple[Literal["record", "segment", "push"], ...]
@@ -135,16 +142,16 @@ class Named(Asked):
     """Filters by what deliveries and what they tell of have in common."""
 
     vendor: Vendors = Field(default=(), description="The vendor's name, as in its callback URL.")
-    account: Texts = _many("The account's name, as in reelhook.toml.", "lessons")
+    account: Texts = many("The account's name, as in reelhook.toml.", "lessons")
 
 
 class InTask(Named):
     """Filters by the vendor's names of a task; of a delivery: of one that it told of."""
 
-    app_id: Texts = _many("The vendor's id of the application.", "9q1x")
-    business_id: Texts = _many("The vendor's business id, where it has one.", "school-1")
-    room_id: Texts = _many("The room, in some vendors' words the channel.", "record-004")
-    task_id: Texts = _many("The vendor's id of the task.", "task-005")
+    app_id: Texts = many("The vendor's id of the application.", "9q1x")
+    business_id: Texts = many("The vendor's business id, where it has one.", "school-1")
+    room_id: Texts = many("The room, in some vendors' words the channel.", "record-004")
+    task_id: Texts = many("The vendor's id of the task.", "task-005")
     q: Prefix = Field(default=None, description="What the room or the task id begins with.")
 
 
@@ -158,8 +165,8 @@ class InFile(OfType):
     """Filters by what is in a file; of a delivery: in one that it told of."""
 
     q: Prefix = Field(default=None, description="What the room, the task id or the file's key begins with.")
-    user_id: Texts = _many("Somebody whose picture or sound is in the file.", "teacher-1")
-    format: Texts = _many("The file's format, in lower case.", "m3u8")
+    user_id: Texts = many("Somebody whose picture or sound is in the file.", "teacher-1")
+    format: Texts = many("The file's format, in lower case.", "m3u8")
 
 
 class Started(Asked):
@@ -202,7 +209,7 @@ class SegmentsQuery(Paged, InTask, Started, Received):
 
     kind = filters.SEGMENTS
 
-    user_id: Texts = _many("Somebody whose sound alone is in it.", "teacher-1")
+    user_id: Texts = many("Somebody whose sound alone is in it.", "teacher-1")
 
 
 class TasksQuery(Paged, OfType, Moved):
@@ -226,7 +233,7 @@ class DeliveryFilters(InFile, Received):
     state: tuple[Literal["kept", "processed", "quarantined"], ...] = Field(
         default=(), description="How far its processing has come."
     )
-    reason: Texts = _many("What the reason of its quarantine begins with.", "app id")
+    reason: Texts = many("What the reason of its quarantine begins with.", "app id")
 
 
 class DeliveriesQuery(Paged, DeliveryFilters):
@@ -239,7 +246,7 @@ class RefusalFilters(Named, Received):
     """Filters of refusals."""
 
     door: Doors = Field(default=(), description="The way by which it came.")
-    reason: Texts = _many("The word for why it was turned away.", "bad_token")
+    reason: Texts = many("The word for why it was turned away.", "bad_token")
 
 
 class RefusalsQuery(Paged, RefusalFilters):
@@ -262,6 +269,11 @@ class ReplayBody(Change, DeliveryFilters):
     state: tuple[Literal["processed", "quarantined"], ...] = Field(
         default=(), description="How far its processing has come; without it, quarantined."
     )
+    fire: Annotated[bool, Field(strict=True)] = Field(
+        default=False,
+        description="Ask the rules about what that changes, as if it had just come; of what was processed before, that "
+        "is nothing.",
+    )
 
 
 class ReleaseBody(Change, RefusalFilters):
@@ -276,9 +288,3 @@ class Id(BaseModel):
     """The row that is meant."""
 
     id: str = Field(description="The item's id.", json_schema_extra={"example": "rec_01jf3q4m5n6p7r8s9t0v1w2x3y"})
-
-
-#: kind of row -> the parameters of its list
-LISTS: dict[str, type[Paged]] = {
-    query.kind: query for query in (RecordingsQuery, SegmentsQuery, TasksQuery, DeliveriesQuery, RefusalsQuery)
-}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _IDS = ("vendor", "account", "app_id", "business_id", "room_id", "task_id")
 _NAMES = (*_IDS, "type")
 _RECEIVED = ("received_after", "received_before")
+_CREATED = ("created_after", "created_before")
+_OF_CALL = ("rule", "operation", "destination", "mode")
 _STARTED = ("started_after", "started_before")
 #: kind of row -> the filters that it knows
 KNOWN: Mapping[str, tuple[str, ...]] = {
@@ -26,6 +28,7 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "tasks": (*_NAMES, "state", *_STARTED, "updated_after", "q"),
     "deliveries": (*_NAMES, "user_id", "format", "state", "door", "reason", *_RECEIVED, "q"),
     "refusals": ("vendor", "account", "door", "reason", *_RECEIVED),
+    "actions": ("vendor", "account", "room_id", "task_id", "state", *_OF_CALL, "task", "recording", *_CREATED),
 }
 #: kind of row -> the states that its rows can have
 STATES: Mapping[str, tuple[str, ...]] = {
@@ -34,8 +37,10 @@ STATES: Mapping[str, tuple[str, ...]] = {
     "tasks": ("unknown", "running", "stopped", "failed"),
     "deliveries": ("kept", "processed", "quarantined"),
     "refusals": (),
+    "actions": ("planned", "shadow", "running", "done", "again", "dead", "superseded", "cancelled", "refused"),
 }
 TYPES = ("record", "segment", "push")
+MODES = ("live", "shadow")
 DOORS = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
 
 _HELP: Mapping[str, str] = {
@@ -54,6 +59,13 @@ _HELP: Mapping[str, str] = {
     "received_before": "Received before this time.",
     "updated_after": "Changed at this time or later.",
     "q": "Whose room, task or file key begins with this.",
+    "rule": "That this rule asked for.",
+    "operation": "Of this operation, such as http.post.",
+    "destination": "To this destination.",
+    "task": "Of the task with this id (tsk_...).",
+    "recording": "Of the recording or segment with this id.",
+    "created_after": "Planned at this time or later.",
+    "created_before": "Planned before this time.",
 }
 #: the same where a kind of row has less: no index finds the key of a segment
 _HELP_OF: Mapping[str, Mapping[str, str]] = {
@@ -114,8 +126,13 @@ def _option(kind: str, name: str, format_option: str) -> Callable[[Command], Com
         return click.option(flag, name, type=Moment(), metavar="TIME", help=about[name])
     if name == "q":
         return click.option(flag, name, metavar="PREFIX", help=about[name])
-    words = {"state": STATES[kind], "type": TYPES, "door": DOORS}.get(name)
+    words = {"state": STATES[kind], "type": TYPES, "door": DOORS, "mode": MODES}.get(name)
     if words is not None:
-        told = {"state": "In this state.", "type": "Of this type of task.", "door": "That came through this door."}
+        told = {
+            "state": "In this state.",
+            "type": "Of this type of task.",
+            "door": "That came through this door.",
+            "mode": "Of rules in this mode.",
+        }
         return click.option(flag, name, type=click.Choice(words), multiple=True, help=told[name])
     return click.option(flag, name, multiple=True, metavar=name.upper(), help=about[name])

@@ -1,4 +1,4 @@
-"""`reelhook recordings|segments|tasks|deliveries|refusals list|show`: the API's questions, asked in a terminal."""
+"""`reelhook recordings|segments|tasks|deliveries|refusals list|show`, and the same of actions: the API's questions."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ _REFUSALS = Noun(
 )
 
 
-def _group(noun: Noun) -> click.Group:
-    """Return the commands of one noun."""
+def group_of(noun: Noun) -> click.Group:
+    """Return the commands of one noun: list and show."""
     group = click.Group(noun.many, help=f"{noun.help} Times are UTC.")
 
     @group.command(
@@ -141,13 +141,13 @@ def _print_json(pages: Iterable[Listing], *, every: bool) -> None:
     """Print one object, piece by piece: --all may be more than memory holds."""
     if not every:
         (listing,) = pages
-        click.echo(_dumped({"items": listing.items, "next": listing.next}))
+        click.echo(dumped({"items": listing.items, "next": listing.next}))
         return
     click.echo('{"items": [', nl=False)
     separator = "\n"
     for listing in pages:
         for item in listing.items:
-            click.echo(separator + _dumped(item, indent=None), nl=False)
+            click.echo(separator + dumped(item, indent=None), nl=False)
             separator = ",\n"
     click.echo('\n], "next": null}')
 
@@ -164,19 +164,20 @@ def _show(noun: Noun, item_id: str, *, as_json: bool) -> None:
         hint = "" if item_id.startswith(f"{noun.prefix}_") else f"; their ids begin with {noun.prefix}_"
         raise ReelhookError(f"there is no {noun.one} {item_id}{hint}")
     if as_json:
-        click.echo(_dumped(item))
+        click.echo(dumped(item))
     else:
         print_item(item)
 
 
-def _dumped(value: object, indent: int | None = 2) -> str:
+def dumped(value: object, indent: int | None = 2) -> str:
+    """Return JSON as it is printed."""
     # A terminal of another encoding could not show what stands in a name; JSON has its own way to write it.
     is_unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
 
 
-recordings = _group(_RECORDINGS)
-segments = _group(_SEGMENTS)
-tasks = _group(_TASKS)
-deliveries = _group(_DELIVERIES)
-refusals = _group(_REFUSALS)
+recordings = group_of(_RECORDINGS)
+segments = group_of(_SEGMENTS)
+tasks = group_of(_TASKS)
+deliveries = group_of(_DELIVERIES)
+refusals = group_of(_REFUSALS)

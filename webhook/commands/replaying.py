@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from handlers.errors import NotReleasable, ReelhookError
+from webhook.commands.asking import goes_on, json_option, preview_option, tell, yes_option
 from webhook.commands.filtering import filter_options, is_filtered, to_filters
 
 if TYPE_CHECKING:
@@ -19,22 +18,29 @@ if TYPE_CHECKING:
 
 #: most refusals that one command releases
 _MOST = 1_000_000
-_preview = click.option("--preview", is_flag=True, help="Only say how many there are.")
-_yes = click.option("--yes", is_flag=True, help="Don't ask.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @filter_options("deliveries")
-@_preview
-@_yes
-@_json
-def replay(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+@click.option("--fire", is_flag=True, help="Ask the rules about what that changes, as if it had just come.")
+@preview_option
+@yes_option
+@json_option
+def replay(
+    ids: Sequence[str],
+    *,
+    fire: bool,
+    preview: bool,
+    yes: bool,
+    as_json: bool,
+    **values: Any,  # noqa: ANN401 (click hands over the options by name)
+) -> None:
     """Have deliveries processed again: those named, or those that the filters let through.
 
     Without --state the quarantined ones are meant. Says how many there are and asks before it begins; nobody is asked
-    about deliveries that are named. Rules don't fire.
+    about deliveries that are named. Rules don't fire without --fire; what was processed before changes nothing, and
+    fires none in any case: `reelhook rules run` applies a rule to that.
     """
     from handlers.inbox.replay import preview_replay
     from handlers.inbox.replay import replay as replay_matching
@@ -43,21 +49,21 @@ def replay(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **val
     _expect_either(ids, values, preview=preview)
     with opened(load_settings()) as database:
         if ids:
-            _tell({"replayed": _replay_named(database, ids)}, as_json=as_json)
+            tell({"replayed": _replay_named(database, ids, fire=fire)}, as_json=as_json)
             return
         filters = to_filters(values)
         with database.read() as connection:
             found = preview_replay(connection, filters)
-        if _goes_on(found, "delivery", "deliveries", "Process", "again", preview=preview, yes=yes, as_json=as_json):
-            _tell({"replayed": replay_matching(database, filters)}, as_json=as_json)
+        if goes_on(found, "delivery", "deliveries", "Process", "again", preview=preview, yes=yes, as_json=as_json):
+            tell({"replayed": replay_matching(database, filters, fire=fire)}, as_json=as_json)
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @filter_options("refusals")
-@_preview
-@_yes
-@_json
+@preview_option
+@yes_option
+@json_option
 def release(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
     """Keep refused deliveries after all: those named, or those that the filters let through.
 
@@ -72,14 +78,14 @@ def release(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **va
     settings = load_settings()
     with opened(settings) as database:
         if ids:
-            _tell({"released": _release_named(database, settings, ids)}, as_json=as_json)
+            tell({"released": _release_named(database, settings, ids)}, as_json=as_json)
             return
         filters = to_filters(values)
         with database.read() as connection:
             found = preview_release(connection, filters)
-        if _goes_on(found, "refusal", "refusals", "Release", "", preview=preview, yes=yes, as_json=as_json):
+        if goes_on(found, "refusal", "refusals", "Release", "", preview=preview, yes=yes, as_json=as_json):
             done = release_matching(database, settings, VENDORS, filters, most=_MOST)
-            _tell({"released": done.count}, as_json=as_json)
+            tell({"released": done.count}, as_json=as_json)
             _fail(list(done.failed.values()))
 
 
@@ -88,26 +94,10 @@ def _expect_either(ids: Sequence[str], values: Mapping[str, Any], *, preview: bo
         raise click.UsageError("either ids or filters: ids are taken as they are, without a filter and a preview")
 
 
-def _goes_on(  # noqa: PLR0913 (the parts of one sentence, and the options)
-    found: tuple[int, bool], one: str, many: str, verb: str, again: str, *, preview: bool, yes: bool, as_json: bool
-) -> bool:
-    """Tell how many there are, and ask; return whether to go on."""
-    count, is_more = found
-    named = f"{count}{' or more' if is_more else ''} {one if count == 1 and not is_more else many}"
-    if preview:
-        _tell({"matching": count, "more": is_more}, as_json=as_json, text=f"{named} match{'es' if count == 1 else ''}.")
-        return False
-    if yes or count == 0:
-        return True
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{named}: nobody is here to be asked; add --yes, or --preview to look only")
-    return click.confirm(" ".join(filter(None, (verb, named, again))) + "?", err=True)
-
-
-def _replay_named(database: Database, ids: Sequence[str]) -> int:
+def _replay_named(database: Database, ids: Sequence[str], *, fire: bool) -> int:
     from handlers.inbox.replay import replay_one
 
-    found = {one: replay_one(database, one) for one in ids}
+    found = {one: replay_one(database, one, fire=fire) for one in ids}
     done = sum(count for count in found.values() if count is not None)
     missing = [one for one, count in found.items() if count is None]
     if missing:
@@ -132,7 +122,3 @@ def _release_named(database: Database, settings: Settings, ids: Sequence[str]) -
 def _fail(problems: Sequence[str], done: int | None = None) -> None:
     if problems:
         raise ReelhookError("\n  ".join([*([] if done is None else [f"released {done}"]), *problems]))
-
-
-def _tell(numbers: Mapping[str, int], *, as_json: bool, text: str | None = None) -> None:
-    click.echo(json.dumps(numbers) if as_json else text or ", ".join(f"{n} {name}" for name, n in numbers.items()))

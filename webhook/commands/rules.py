@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from webhook.commands.rules_listing import add_listing
+from webhook.commands.rules_trying import add_trying
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def rules() -> None:
-    """Check what rules.yaml makes Reelhook do."""
+    """Check what rules.yaml makes Reelhook do, try it on what was received, and look at what it did."""
+
+
+add_listing(rules)
+add_trying(rules)
 
 
 @rules.command()
@@ -39,19 +46,20 @@ def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
         click.echo(_json(path, None, ()) if as_json else f"there is no {path}: no rules")
         return
     known = known_of(settings)
-    read = _read(path, known)
+    read = read_file(path, known)
     found = (*read.errors, *_failed(read, known), *read.warnings)
-    click.echo(_json(path, read, found) if as_json else "\n".join(_lines(path, read, found)))
+    click.echo(_json(path, read, found) if as_json else "\n".join(told_lines(path, read, found)))
     if any(one.level == "error" for one in found):
         context.exit(1)
 
 
-def _read(path: Path, known: Known) -> RuleFile:
+def read_file(path: Path, known: Known) -> RuleFile:
+    """Read a file of rules, whatever is wrong in it; raise ReelhookError where it can't be read at all."""
     from handlers.errors import ReelhookError
     from handlers.rules.rule_file import read_rules
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as exc:
         raise ReelhookError(f"{path} can't be read: {exc}; expected a text in UTF-8") from exc
     return read_rules(text, known)
@@ -64,7 +72,8 @@ def _failed(read: RuleFile, known: Known) -> Sequence[Problem]:
     return run_samples(Rules(read.rules, known), known)
 
 
-def _lines(path: Path, read: RuleFile, found: Sequence[Problem]) -> list[str]:
+def told_lines(path: Path, read: RuleFile, found: Sequence[Problem]) -> list[str]:
+    """Return what was found in a file, a line each, and the sum of it."""
     wrong = sum(one.level == "error" for one in found)
     tests = sum(len(rule.samples) for rule in read.rules)
     said = f"{_counted(wrong, 'problem')} in {path.name}" if wrong else f"{path.name} is in order"

@@ -1,0 +1,274 @@
+"""`reelhook actions ...`: what became of the calls that rules asked for, and what a person does about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handlers.errors import ReelhookError, WrongRequest
+from webhook.commands.asking import goes_on, json_option, preview_option, tell, yes_option
+from webhook.commands.filtering import Moment, filter_options, to_filters
+from webhook.commands.lists import Noun, dumped, group_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from handlers.database import Database
+
+#: most actions that one command retries
+_MOST = 1_000_000
+_ACTIONS = Noun(
+    many="actions",
+    one="action",
+    prefix="act",
+    help="The calls that rules asked for.",
+    advice="`reelhook rules check` shows what rules.yaml makes of an event.",
+)
+_KINDS = ("rule", "operation", "account", "destination")
+
+actions = group_of(_ACTIONS)
+
+
+class Since(Moment):
+    """A time, or how long ago it is: `30d`, `12h`, `15m`."""
+
+    name = "time or duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 (click's signature)
+        """Return milliseconds since 1970 UTC."""
+        from handlers.clock import now_ms
+        from handlers.settings.values import read_duration
+
+        try:
+            return now_ms() - read_duration(value)
+        except (TypeError, ValueError):
+            return super().convert(value, param, ctx)
+
+
+def _switch(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each kind of thing that can be stopped."""
+    about = {
+        "rule": "This rule.",
+        "operation": "This operation, such as http.post.",
+        "account": "This account; as vendor/name where several vendors have one.",
+        "destination": "This destination.",
+    }
+    command = click.option("--all", "everything", is_flag=True, help="Every call.")(command)
+    for kind in reversed(_KINDS):
+        command = click.option(f"--{kind}", metavar=kind.upper(), help=about[kind])(command)
+    return command
+
+
+@actions.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@json_option
+def retry(ids: Sequence[str], *, as_json: bool) -> None:
+    """Make calls again: at once, and by their whole schedule.
+
+    An action can be retried that is dead, cancelled, or waiting for its next try.
+    """
+    from handlers.actions import retry as retry_one
+
+    _each(ids, "retried", retry_one, as_json=as_json)
+
+
+@actions.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@json_option
+def cancel(ids: Sequence[str], *, as_json: bool) -> None:
+    """Cancel calls that are not made yet, and the steps after them.
+
+    A call that is under way can't be cancelled.
+    """
+    from handlers.actions import cancel as cancel_one
+
+    _each(ids, "cancelled", cancel_one, as_json=as_json)
+
+
+@actions.command("retry-all")
+@filter_options("actions")
+@preview_option
+@yes_option
+@json_option
+def retry_all(*, preview: bool, yes: bool, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+    """Make the calls again that the filters let through.
+
+    Without --state the dead ones are meant; `cancelled` and `again` are the other states that can be retried. Says how
+    many there are and asks before it begins.
+    """
+    from handlers.actions import preview_retry, retry_matching
+    from handlers.clock import now_ms
+    from webhook.commands.at_hand import load_settings, opened
+
+    filters = to_filters(values)
+    with opened(load_settings()) as database:
+        with database.read() as connection:
+            found = preview_retry(connection, filters)
+        if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json):
+            done = retry_matching(database, filters, now=now_ms(), most=_MOST)
+            tell({"retried": done.count}, as_json=as_json)
+
+
+@actions.command()
+@click.option("--rule", required=True, metavar="RULE", help="That this rule asked for.")
+@click.option(
+    "--since",
+    required=True,
+    type=Since(),
+    metavar="TIME",
+    help="Planned at this time or later, or so long ago at the most: 30d, 12h, 15m.",
+)
+@click.option("--until", type=Since(), metavar="TIME", help="Planned before this time, or longer ago than this.")
+@click.option("--if", "condition", metavar="CEL", help="For which this is true: see docs/actions.md.")
+@click.option(
+    "--state",
+    type=click.Choice(("done", "dead")),
+    multiple=True,
+    default=("done",),
+    show_default=True,
+    help="That ended so.",
+)
+@preview_option
+@yes_option
+@json_option
+def rerun(*, preview: bool, yes: bool, as_json: bool, condition: str | None, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+    """Repeat calls that were done, as a new generation that is linked to the old.
+
+    With the same parameters, for when what they led to was lost or wrong. Of a call that was repeated before, only the
+    last is repeated. Says how many there are and asks before it begins.
+    """
+    from handlers.clock import now_ms
+    from handlers.questions.filters import Filters
+    from handlers.rerunning import choose, read_condition
+    from handlers.rerunning import rerun as repeat
+    from webhook.commands.at_hand import load_settings, opened
+
+    checked = None if condition is None else read_condition(condition)
+    span = {"created_after": values["since"], "created_before": values["until"]}
+    with opened(load_settings()) as database:
+        chosen = choose(database, Filters(rule=(values["rule"],), state=values["state"], **span), checked)
+        if chosen.failed:
+            many = "1 action" if chosen.failed == 1 else f"{chosen.failed} actions"
+            click.echo(f"For {many} the condition has no value, and they are left out: {chosen.failure}", err=True)
+        found = (chosen.count, False)
+        if goes_on(found, "action", "actions", "Repeat", "", preview=preview, yes=yes, as_json=as_json):
+            tell({"repeated": repeat(database, chosen, now=now_ms())}, as_json=as_json)
+
+
+@actions.command()
+@click.argument("action", metavar="ID")
+@click.argument("outcome", metavar="done|failed", type=click.Choice(("done", "failed")))
+@click.option("--detail", default="", metavar="TEXT", help="What a person should know of it.")
+def result(action: str, outcome: Any, *, detail: str) -> None:  # noqa: ANN401 (click.Choice says which texts)
+    """Say what became of a hand-over that was done, for a consumer that finishes later.
+
+    One that failed is dead, and can be retried.
+    """
+    from handlers.actions import record_result
+
+    def record(database: Database, one: str, *, now: int) -> None:
+        record_result(database, one, outcome, detail=detail, now=now)
+
+    _each([action], "noted", record, as_json=False)
+
+
+@actions.command()
+@_switch
+@json_option
+def stop(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+    """Stop calls, on every machine, within a second.
+
+    Those under way are finished; what waits keeps its place until it may go on.
+    """
+    from handlers.actions import stop as stop_one
+    from handlers.clock import now_ms
+    from webhook.commands.at_hand import load_settings, opened
+    from webhook.switching import is_known, whole_name
+
+    kind, name = _meant(values)
+    settings = load_settings()
+    with opened(settings) as database:
+        name = whole_name(settings, kind, name)
+        stop_one(database, kind, name, now=now_ms())
+        known = is_known(database, kind, name)
+    tell({"stopped": {"kind": kind, "name": name}}, as_json=as_json, text=f"Stopped: {_said(kind, name)}.")
+    if not known:
+        click.echo(f"No action was ever planned of {_said(kind, name)}; look at how the name is written.", err=True)
+
+
+@actions.command()
+@_switch
+@json_option
+def go(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+    """Let calls go on that were stopped.
+
+    `reelhook actions stopped` shows what is.
+    """
+    from handlers.actions import go as let_go
+    from webhook.commands.at_hand import load_settings, opened
+    from webhook.switching import whole_name
+
+    kind, name = _meant(values)
+    settings = load_settings()
+    with opened(settings) as database:
+        name = whole_name(settings, kind, name)
+        if not let_go(database, kind, name):
+            raise ReelhookError(f"{_said(kind, name)}: not stopped; `reelhook actions stopped` shows what is")
+    tell({"going": {"kind": kind, "name": name}}, as_json=as_json, text=f"Goes on: {_said(kind, name)}.")
+
+
+@actions.command()
+@click.option("--json", "as_json", is_flag=True, help='Print JSON as the API does: {"items": [...]}.')
+def stopped(*, as_json: bool) -> None:
+    """List what is stopped by hand."""
+    from handlers.questions import acting
+    from webhook.columns import print_list
+    from webhook.commands.at_hand import load_settings, opened
+
+    with opened(load_settings()) as database, database.read() as connection:
+        items = acting.stopped(connection)
+    if as_json:
+        click.echo(dumped({"items": items}))
+    elif items:
+        print_list("stopped", items)
+    else:
+        click.echo("Nothing is stopped.")
+
+
+def _each(ids: Sequence[str], what: str, verb: Callable[..., None], *, as_json: bool) -> None:
+    """Do it to each of the actions; tell how many that were, and why of each that could not be."""
+    from handlers.clock import now_ms
+    from webhook.commands.at_hand import load_settings, opened
+
+    problems = []
+    with opened(load_settings()) as database:
+        for one in ids:
+            try:
+                _expect_id(one)
+                verb(database, one, now=now_ms())
+            except WrongRequest as exc:
+                problems.append(f"{one}: {exc.wrong['id']}")
+    done = len(ids) - len(problems)
+    if problems:
+        raise ReelhookError("\n  ".join([f"{what} {done}", *problems]))
+    tell({what: done}, as_json=as_json)
+
+
+def _expect_id(action: str) -> None:
+    if not (action.startswith("act_") and action.isascii() and action.isprintable()):
+        raise WrongRequest({"id": "there is no such action; their ids begin with act_"})
+
+
+def _meant(values: dict[str, Any]) -> tuple[str, str]:
+    """Return the kind and the name of what one of the options names."""
+    given = [(kind, values[kind]) for kind in _KINDS if values[kind] is not None]
+    given += [("all", "")] if values["everything"] else []
+    if len(given) != 1:
+        wanted = ", ".join(f"--{kind}" for kind in (*_KINDS, "all"))
+        raise click.UsageError(f"{len(given) or 'none'} of them came; expected exactly one of {wanted}")
+    return given[0]
+
+
+def _said(kind: str, name: str) -> str:
+    return f"{kind} {name}" if name else "every call"
