@@ -12,7 +12,7 @@ from handlers import questions, tables
 from handlers.ids import first_id, new_id
 from handlers.inbox.processing import Processor
 from handlers.inbox.refusals import Refusals
-from handlers.questions.filters import DELIVERIES, MOST, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
+from handlers.questions.filters import ACTIONS, DELIVERIES, MOST, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ LISTS = {
     TASKS: questions.list_tasks,
     DELIVERIES: questions.list_deliveries,
     REFUSALS: questions.list_refusals,
+    ACTIONS: questions.list_actions,
 }
 FIRST = 1_600_000_000_000
 MINUTE = 60_000

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import planning
 import pytest
+from api_client import BEARER, Api, api_over, on_one_engine, problem, wrong
 from callbacks import file_created
 from conftest import API_TOKEN
 from rows import FIRST, fill, fill_segments, keep_four, refuse
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from handlers import tables
 from handlers.database import Database
@@ -19,67 +21,20 @@ from handlers.questions.filters import KNOWN
 from handlers.vendors import VENDORS
 from webhook.api import new_app, register_api
 from webhook.api.lists import KINDS
-from webhook.api.queries import LISTS
 from webhook.problems import register_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
+    from collections.abc import Iterator
 
     from handlers.inbox import Inbox
     from handlers.settings import Settings
-
-BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
-
-
-#: what is decided before the database is asked needs only one of them
-on_one_engine = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-class Api:
-    """A client with the token; every answer is read whole."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
-
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
-        return self.ask("GET", path, headers=BEARER if headers is None else headers)
-
-    def post(self, path: str, body: Any = ..., **told: Any) -> TestResponse:
-        if body is not ...:
-            told |= {"data": json.dumps(body), "content_type": "application/json"}
-        return self.ask("POST", path, headers=BEARER, **told)
-
-    def ask(self, method: str, path: str, **told: Any) -> TestResponse:
-        return self.client.open(path, method=method, buffered=True, **told)
 
 
 @pytest.fixture
 def api(settings: Settings, database: Database) -> Iterator[Api]:
     """Return the API over the database of this engine."""
-    app = new_app()
-    register_problems(app)
-    register_api(app, settings, database)
-    with app.test_client() as client:
-        yield Api(client)
-
-
-def wrong(answer: TestResponse, status: int = 400) -> dict[str, str]:
-    """Return what the problem says of each field, having checked that it is one."""
-    told = problem(answer, status)
-    return {one["field"]: one["detail"] for one in told.get("errors", [])}
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.content_type == "application/problem+json"
-    told = json.loads(answer.text)
-    assert (told["type"], told["status"]) == ("about:blank", status)
-    assert told["title"]
-    assert told["detail"]
-    return dict(told)
+    with api_over(settings, database) as client:
+        yield client
 
 
 # --- who may ask ---
@@ -111,7 +66,9 @@ def test_nobody_gets_in_without_a_token(api: Api, header: str | None, path: str)
 
 @on_one_engine
 def test_nothing_is_changed_without_a_token(api: Api) -> None:
-    for path in ("deliveries/replay", "refusals/release", "deliveries/dlv_1/replay", "refusals/rfs_1/release"):
+    of_actions = ("retry", "stop", "go", "act_1/retry", "act_1/cancel", "act_1/result")
+    others = ("deliveries/replay", "refusals/release", "deliveries/dlv_1/replay", "refusals/rfs_1/release")
+    for path in (*others, *(f"actions/{one}" for one in of_actions)):
         problem(api.ask("POST", f"/api/v1/{path}", json={}), 401)
 
 
@@ -163,12 +120,14 @@ def test_every_kind_is_listed_and_shown(api: Api, inbox: Inbox, database: Databa
     keep_four(inbox, database, settings)
     fill_segments(database, 10)
     refuse(database, inbox, [file_created(9)])
+    planning.plan(database, planning.call())
     for kind, names in (
         ("recordings", items.RECORDING),
         ("segments", items.SEGMENT),
         ("tasks", items.TASK),
         ("deliveries", items.DELIVERY),
         ("refusals", items.REFUSAL),
+        ("actions", items.ACTION),
     ):
         item = json.loads(api.get(f"/api/v1/{kind}").text)["items"][0]
         assert tuple(item) == names
@@ -183,9 +142,13 @@ def test_every_item_is_what_the_document_says_of_it(
     keep_four(inbox, database, settings)
     fill_segments(database, 10)
     refuse(database, inbox, [file_created(9)])
+    planning.plan(database, planning.call(1), planning.post(2, told={"change": "recording.available"}))
+    for claimed in planning.claim(database):
+        planning.make(database, claimed, planning.GIVE_UP if claimed.lane else planning.DONE)
     with database.write() as connection:
         task = connection.execute(select(tables.tasks).where(tables.tasks.c.type == "segment")).mappings().one()
         names = ("vendor", "app_id", "room_id", "type", "task_id", "account")
+        connection.execute(update(tables.actions).values(task=task["id"]))
         told = {"at": FIRST, "kind": "upload.progressed", "upload": "done", "progress": 10_000, "delivery": "dlv_1"}
         connection.execute(insert(tables.marks), [{name: task[name] for name in names} | told])
     for kind in KINDS:
@@ -196,18 +159,32 @@ def test_every_item_is_what_the_document_says_of_it(
     marked = json.loads(api.get(f"/api/v1/tasks/{task['id']}").text)
     assert [(one["upload"], one["progress"], one["begins"]) for one in marked["marks"]] == [("done", 10_000, False)]
     assert [(one["identifier"], one["segment_count"]) for one in marked["identifiers"]] == [(None, 10)]
+    assert [(one["operation"], one["state"]) for one in marked["actions"]] == [
+        ("volcengine.update_segment", "dead"),
+        ("http.post", "done"),
+    ]
 
 
 @pytest.mark.parametrize(
-    "path", ["recordings/rec_x", "segments/seg_x", "tasks/tsk_x", "deliveries/dlv_%00", "refusals/%F0%9F%8E%AC"]
+    "path",
+    [
+        "recordings/rec_x",
+        "segments/seg_x",
+        "tasks/tsk_x",
+        "deliveries/dlv_%00",
+        "refusals/%F0%9F%8E%AC",
+        "actions/act_x",
+        "actions/act_%00",
+    ],
 )
 def test_a_row_that_is_not_there_is_a_problem(api: Api, path: str) -> None:
     assert "there is no" in problem(api.get(f"/api/v1/{path}"), 404)["detail"]
 
 
 def test_the_parameters_of_each_list_are_the_filters_of_its_kind() -> None:
-    for kind, known in KNOWN.items():
-        assert set(LISTS[kind].model_fields) - {"limit", "cursor", "total"} == set(known)
+    assert {kind.name for kind in KINDS} == set(KNOWN)
+    for kind in KINDS:
+        assert set(kind.query.model_fields) - {"limit", "cursor", "total"} == set(KNOWN[kind.name])
 
 
 # --- what a wrong request is told ---

@@ -97,6 +97,7 @@ def test_the_filters_are_the_handlers_own() -> None:
     assert dict(filtering.STATES) == dict(filters.STATES)
     assert filters.TYPES == filtering.TYPES
     assert filters.DOORS == filtering.DOORS
+    assert filters.MODES == filtering.MODES
 
 
 def test_the_version_is_the_packages() -> None:

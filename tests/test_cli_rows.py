@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import planning
 import pytest
 from callbacks import file_created, incoming
 from conftest import TOKEN
@@ -48,8 +49,9 @@ def filled(inbox: Inbox, database: Database, settings: Settings) -> Database:
 
 @pytest.fixture
 def sliced(filled: Database) -> Database:
-    """Return the same with ten segments."""
+    """Return the same with ten segments and an action."""
     fill_segments(filled, 10)
+    planning.plan(filled, planning.call())
     return filled
 
 
@@ -59,6 +61,7 @@ NOUNS = {
     "tasks": "task",
     "deliveries": "delivery",
     "refusals": "refusal",
+    "actions": "action",
 }
 #: the questions themselves are tried on both engines elsewhere
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -252,14 +252,16 @@ def test_health_pages_need_no_token_and_name_what_they_looked_at(web: Program) -
     assert (live.status, live.json()) == (200, {"status": "alive"})
     told = request("GET", f"{web.url}/readyz")
     assert told.status == 200
-    inbox = told.json().pop("inbox")
+    inbox, rules = told.json()["inbox"], told.json()["rules"]
     assert set(inbox) == {"waiting", "oldest_waiting_ms", "quarantined"}
+    assert set(rules) == {"version", "in_force", "problems", "workers"}
     assert told.json() == {
         "status": "ready",
         "database": "answers",
         "migrations": "applied",
         "spool": {"waiting": 0, "set_aside": 0},
         "inbox": inbox,
+        "rules": rules,
     }
     shown = request("GET", f"{web.url}/metrics")
     assert shown.headers["Content-Type"].startswith("text/plain; version=")

@@ -66,10 +66,13 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 
 
 def test_the_document_tells_every_operation(document: dict[str, Any]) -> None:
-    kinds = ("recordings", "segments", "tasks", "deliveries", "refusals")
+    kinds = ("recordings", "segments", "tasks", "deliveries", "refusals", "actions")
     expected = {("get", f"/api/v1/{kind}") for kind in kinds} | {("get", f"/api/v1/{kind}/{{id}}") for kind in kinds}
     for path in ("deliveries/replay", "deliveries/{id}/replay", "refusals/release", "refusals/{id}/release"):
         expected.add(("post", f"/api/v1/{path}"))
+    for name in ("retry", "stop", "go", "{id}/retry", "{id}/cancel", "{id}/result"):
+        expected.add(("post", f"/api/v1/actions/{name}"))
+    expected |= {("get", f"/api/v1/{path}") for path in ("actions/stopped", "rules", "rules/{name}")}
     expected.add(("post", "/callbacks/{vendor}/{account}"))
     assert {(method, path) for path, method, _ in operations(document)} == expected
 

@@ -9,16 +9,28 @@ from callbacks import file_created, incoming
 from prometheus_client.parser import text_string_to_metric_families
 
 from handlers import meters
+from handlers.actions import Figures as ActionFigures
+from handlers.actions.figures import LATE, PLANNED, SENT, SETTLED
+from handlers.actions.switches import Switch
 from handlers.errors import BadToken
 from handlers.inbox import Receipt
 from handlers.keeping.deliveries import Accepted
 from handlers.meters import EVENTS, PROCESSED, QUARANTINED
 from handlers.observation import Observation
 from handlers.questions.backlog import Backlog
+from handlers.questions.rules import InForce
 from handlers.vendor import Verified
 from webhook.figures import Figures
 
 _PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+_SETTLED = ("done", "again", "dead")
+_RULE = {
+    "name": "archive",
+    "version": "v",
+    "matched": 1,
+    "unmatched": {"age": 1},
+    "matched_at": "2020-09-02T10:23:54.000Z",
+}
 
 
 def test_every_figure_stands_in_the_page_with_its_labels() -> None:
@@ -38,6 +50,14 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
             (QUARANTINED, "aliyun/lessons", 1),
             (EVENTS, "unknown", 1),
             *((value, "recordings", 1) for name, value in vars(meters).items() if name.startswith("QUEUE_")),
+            *((name, "http.post", 1) for name in (PLANNED, SENT, LATE, *(f"{SETTLED}{one}" for one in _SETTLED))),
+        ),
+        rules=InForce(version="v", problems=(), workers=(), rules=(_RULE,)),
+        actions=ActionFigures(
+            waiting={("http.post", "dead"): 1},
+            oldest_ms={"http.post": 1},
+            ahead_ms={("main", "UpdateSegment"): 1},
+            stopped=(Switch("all", ""),),
         ),
     )
     shown = {}

@@ -12,7 +12,7 @@ from sqlalchemy import event, insert, text
 
 from handlers import questions, tables
 from handlers.ids import new_id
-from handlers.questions.filters import DELIVERIES, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
+from handlers.questions.filters import ACTIONS, DELIVERIES, RECORDINGS, REFUSALS, SEGMENTS, TASKS, Filters, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,23 @@ SELECTIVE = [
     (DELIVERIES, Filters(room_id=("room-000007",), type=("segment",))),
     (DELIVERIES, Filters(q="room-000007")),
     (REFUSALS, Filters(account=("rare",), reason=("bad_token",))),
+    (ACTIONS, Filters()),
+    (ACTIONS, Filters(rule=("rare",))),
+    (ACTIONS, Filters(rule=("usual",), destination=("rare",))),
+    (ACTIONS, Filters(operation=("http.post",), account=("classroom",), destination=("rare",))),
+    (ACTIONS, Filters(account=("rare",))),
+    (ACTIONS, Filters(rule=("rare",), state=("done",))),
+    (ACTIONS, Filters(state=("dead",))),
+    (ACTIONS, Filters(state=("dead",), rule=("usual",), account=("classroom",))),
+    (ACTIONS, Filters(state=("dead", "again"), operation=("http.post",))),
+    (ACTIONS, Filters(state=("refused",))),
+    (ACTIONS, Filters(task=("tsk_7",), rule=("usual",))),
+    (ACTIONS, Filters(recording=("rec_7",), state=("done",))),
+    (ACTIONS, Filters(room_id=("room-000007",))),
+    (ACTIONS, Filters(task_id=("task-000007",), rule=("usual",), state=("done",))),
+    (ACTIONS, Filters(created_after=LATE)),
+    (ACTIONS, Filters(rule=("usual",), created_after=LATE)),
+    (ACTIONS, Filters(rule=("usual",), created_before=FIRST)),
 ]
 
 
@@ -122,7 +139,32 @@ def fill_everything(database: Database) -> None:
         connection.execute(insert(tables.deliveries), deliveries)
         connection.execute(insert(tables.inbox), states)
         connection.execute(insert(tables.refusals), refusals)
+        connection.execute(insert(tables.actions), [action_row(n, str(task["id"])) for n, task in enumerate(tasks)])
         connection.execute(insert(tables.marks), [mark_row(*pair) for pair in zip(tasks, deliveries, strict=True)])
+
+
+def action_row(number: int, task: str) -> dict[str, Any]:
+    """Return the n-th of many actions, of which few are another rule's, account's or destination's, or dead."""
+    told: dict[str, Any] = dict.fromkeys(("turn", "channel"), "")
+    told |= {"subject": f"rec_{number}", "recording": f"rec_{number}", "change": "recording.available"}
+    told |= dict.fromkeys(("generation", "renewal", "step", "position", "at", "created_at", "due_at"), 0)
+    is_rare = number % 500 == 7
+    return told | {
+        "id": new_id("act"),
+        "rule": "rare" if is_rare else "usual",
+        "operation": "http.post",
+        "vendor": "aliyun",
+        "account": "rare" if is_rare else "classroom",
+        "destination": "rare" if is_rare else "captioning",
+        "delivery": "dlv_1",
+        "task": task,
+        "mode": "live",
+        "state": "dead" if number % 1000 == 9 else "done",
+        "stage": "over",
+        "is_repeatable": True,
+        "needs_run": False,
+        "schedule": "{}",
+    }
 
 
 def mark_row(task: dict[str, Any], delivery: dict[str, Any]) -> dict[str, Any]:

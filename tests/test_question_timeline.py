@@ -70,7 +70,7 @@ def test_a_task_shows_what_was_told_of_its_run_in_order(database: Database) -> N
     ]
     deliveries = [keep(database, one) for one in told]
     (task,) = shown(database)
-    assert tuple(task) == (*items.TASK, "marks", "identifiers")
+    assert tuple(task) == (*items.TASK, "marks", "identifiers", "actions")
     assert [one["delivery"] for one in task["marks"]] == [deliveries[number] for number in (2, 0, 1, 3)]
     assert tuple(task["marks"][0]) == items.MARK
     assert task["marks"][1] == {

@@ -19,7 +19,7 @@ from sqlalchemy import event, insert
 from handlers import questions, tables
 from handlers.errors import WrongRequest
 from handlers.questions import items
-from handlers.questions.filters import DELIVERIES, KNOWN, MOST, RECORDINGS, TASKS, Filters, Page, to_cursor
+from handlers.questions.filters import ACTIONS, DELIVERIES, KNOWN, MOST, RECORDINGS, TASKS, Filters, Page, to_cursor
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_a_task_holds_the_names_of_the_contract(kept: list[str], database: Datab
         shown = questions.show_task(connection, item["id"])
     assert tuple(item) == items.TASK
     assert (item["run"], item["recording_count"], item["recorded_ms"]) == (1, 1, 1_792_000)
-    assert shown == item | {"marks": [], "identifiers": []}
+    assert shown == item | {"marks": [], "identifiers": [], "actions": []}
 
 
 def test_a_delivery_tells_its_state_repeats_and_events(kept: list[str], database: Database) -> None:
@@ -234,8 +234,8 @@ def test_recordings_are_found_by_the_door_of_any_delivery(kept: list[str], datab
 
 @pytest.mark.parametrize("kind", list(LISTS))
 def test_every_filter_of_a_kind_can_be_asked_and_no_other(database: Database, kind: str) -> None:
-    samples = {"type": ("record",), "door": ("http",), "q": "a", "vendor": ("aliyun",)}
-    samples["state"] = {DELIVERIES: ("kept",), TASKS: ("running",)}.get(kind, ("available",))
+    samples = {"type": ("record",), "door": ("http",), "q": "a", "vendor": ("aliyun",), "mode": ("live",)}
+    samples["state"] = {DELIVERIES: ("kept",), TASKS: ("running",), ACTIONS: ("dead",)}.get(kind, ("available",))
     for one in fields(Filters):
         value: Any = samples.get(one.name, ("a",) if one.default == () else 1)
         filters = Filters(**{one.name: value})

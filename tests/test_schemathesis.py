@@ -50,7 +50,8 @@ def api(server: Program) -> Any:
 def operations() -> list[str]:
     asking = [name for kind in KINDS for name in (f"list_{kind.name}", f"show_{kind.noun}")]
     changing = ["replay_delivery", "replay_deliveries", "release_refusal", "release_refusals"]
-    return [*asking, *changing, "receive_callback"]
+    changing += ["retry_action", "cancel_action", "record_result", "retry_actions", "stop_actions", "let_actions_go"]
+    return [*asking, *changing, "list_stopped", "list_rules", "show_rule", "receive_callback"]
 
 
 @pytest.mark.parametrize("fits", [True, False], ids=["inputs that fit", "inputs that do not"])
