@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from bench import actions, delay, folding, ingest, memory, places, pulling, report, scale, segments
+from bench import actions, delay, folding, ingest, matching, memory, places, pulling, report, scale, segments, trying
 from bench.load import generator
 from bench.plan import FULL, QUICK, Plan
 from bench.stations import CORE, DURABLE, NOOP, stations
@@ -28,6 +28,8 @@ _TITLES = {
     "delay": "from answer to catalogue",
     "segments": "a recording beside a thousand segments a second",
     "pull": "pulling from a queue of MNS",
+    "match": "asking rules",
+    "backtest": "asking rules about what was received",
     "actions": "claiming actions, and calls below a limit",
     "memory": "memory",
 }
@@ -89,10 +91,13 @@ def _run(engine: str, root: Path, plan: Plan, parts: Sequence[str]) -> bool:
         "delay": _delay,
         "segments": _segments,
         "pull": _pull,
+        "match": _match,
+        "backtest": _backtest,
         "actions": _actions,
         "memory": _memory,
     }
-    with places.made(engine, (*_NAMES, "fold", "delay", "segments", "pull", "actions", "rest"), root) as made:
+    others = ("fold", "delay", "segments", "pull", "match", "backtest", "actions", "rest")
+    with places.made(engine, (*_NAMES, *others), root) as made:
         measured = [_part(f"{engine}: {_TITLES[part]}", measures[part], made, plan) for part in parts]
     return all(measured)
 
@@ -130,6 +135,14 @@ def _segments(made: Mapping[str, places.Place], plan: Plan) -> None:
 
 def _pull(made: Mapping[str, places.Place], plan: Plan) -> None:
     pulling.tell(pulling.measure(made["pull"], plan))
+
+
+def _match(made: Mapping[str, places.Place], plan: Plan) -> None:
+    matching.tell(matching.measure(made["match"], plan))
+
+
+def _backtest(made: Mapping[str, places.Place], plan: Plan) -> None:
+    trying.tell(trying.measure(made["backtest"], plan))
 
 
 def _actions(made: Mapping[str, places.Place], plan: Plan) -> None:
