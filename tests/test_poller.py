@@ -262,7 +262,7 @@ def test_doctor_asks_each_queue_and_says_what_to_mend(mns: MnsStandin, tmp_path:
     mns.send("recordings", file_created(1).decode())
     found = _examined(environ_of(tmp_path, url, *queues))
     assert found["queues.well"]["level"] == "ok"
-    assert "1 messages wait, hides what it hands out for 2 s" in found["queues.well"]["says"]
+    assert f"1 messages wait, hides what it hands out for {HIDDEN} s" in found["queues.well"]["says"]
     assert found["queues.missing"]["level"] == "fail"
     assert "QueueNotExist" in found["queues.missing"]["says"]
     assert found["queues.missing"]["do"] == "create it, or mend its `queue` or `endpoint`"
@@ -281,7 +281,7 @@ def test_the_counts_that_are_to_be_retired_may_be_missing(queue: MessageQueue, m
         return answer
 
     monkeypatch.setattr(vars(queue)["_client"].http, "send_request", without_counts)
-    assert queue.look() == "how many messages wait is not told, hides what it hands out for 2 s"
+    assert queue.look() == f"how many messages wait is not told, hides what it hands out for {HIDDEN} s"
 
 
 def test_a_handle_that_changes_while_it_is_released_is_the_new_one(
