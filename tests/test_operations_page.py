@@ -57,6 +57,8 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
             waiting={("http.post", "dead"): 1},
             oldest_ms={"http.post": 1},
             ahead_ms={("main", "UpdateSegment"): 1},
+            used={("main", "UpdateSegment"): 0.5},
+            slot_wait_ms={("main", "UpdateSegment"): 1},
             stopped=(Switch("all", ""),),
         ),
     )

@@ -65,20 +65,33 @@ def action_counts(by_name: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
 
 
 def action_figures(seen: Figures) -> Iterator[Metric]:
-    """Yield what waits, what is late, how far ahead limits are spoken for, and what is stopped."""
+    """Yield what waits, what is late, how much of limits is used, and what is stopped."""
     text = "Actions that are not over, and dead ones; of one state no more than 10000 are counted."
     waiting = GaugeMetricFamily("reelhook_actions", text, labels=("operation", "state"))
     for (operation, state), count in sorted(seen.waiting.items()):
         waiting.add_metric((operation, state), count)
-    text = "How long the action that is due first waits to be sent, throttled and stopped ones included."
+    text = "How long ago the oldest action was due first that is neither done nor over."
     oldest = GaugeMetricFamily("reelhook_actions_oldest_due_seconds", text, labels=("operation",))
     for operation, late in sorted(seen.oldest_ms.items()):
         oldest.add_metric((operation,), late / 1000)
-    text = "How far ahead the calls below a limit are given away, or pushed back by the other side."
-    ahead = GaugeMetricFamily("reelhook_limit_ahead_seconds", text, labels=("quota", "api"))
-    for limiter, milliseconds in sorted(seen.ahead_ms.items()):
-        ahead.add_metric(limiter, milliseconds / 1000)
     stopped = GaugeMetricFamily("reelhook_stopped", "1 for what is stopped by hand.", labels=("kind", "name"))
     for switch in seen.stopped:
         stopped.add_metric(switch, 1)
-    yield from (waiting, oldest, ahead, stopped)
+    yield from (waiting, oldest, *_limits(seen), stopped)
+
+
+def _limits(seen: Figures) -> Iterator[Metric]:
+    labels = ("quota", "api")
+    text = "How much of the calls below a limit were made in the last ten seconds, from 0 to 1."
+    used = GaugeMetricFamily("reelhook_limit_used_ratio", text, labels=labels)
+    for limiter, share in sorted(seen.used.items()):
+        used.add_metric(limiter, round(share, 3))
+    text = "How long the oldest call that is due and not stopped waits for its slot."
+    wait = GaugeMetricFamily("reelhook_limit_oldest_waiting_seconds", text, labels=labels)
+    for limiter, milliseconds in sorted(seen.slot_wait_ms.items()):
+        wait.add_metric(limiter, milliseconds / 1000)
+    text = "How far ahead the calls below a limit are given away, or pushed back by the other side."
+    ahead = GaugeMetricFamily("reelhook_limit_ahead_seconds", text, labels=labels)
+    for limiter, milliseconds in sorted(seen.ahead_ms.items()):
+        ahead.add_metric(limiter, milliseconds / 1000)
+    yield from (used, wait, ahead)

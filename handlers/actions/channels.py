@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_CHANNELS: Final = text("""
+_OLDEST: Final = """
     WITH RECURSIVE c (channel) AS (
-        SELECT min(channel) FROM actions WHERE stage = 'ready'
+        SELECT min(channel) FROM actions WHERE {which}
         UNION ALL
-        SELECT (SELECT min(channel) FROM actions WHERE stage = 'ready' AND channel > c.channel)
+        SELECT (SELECT min(channel) FROM actions WHERE {which} AND channel > c.channel)
         FROM c WHERE c.channel IS NOT NULL)
-    SELECT channel, (SELECT min(due_at) FROM actions WHERE stage = 'ready' AND channel = c.channel) AS due_at
-    FROM c WHERE channel IS NOT NULL""")
+    SELECT channel, (SELECT min({due}) FROM actions WHERE {which} AND channel = c.channel) AS due_at
+    FROM c WHERE channel IS NOT NULL"""
+_CHANNELS: Final = text(_OLDEST.format(which="stage = 'ready'", due="due_at"))
+#: in the words of their index
+_UNSENT: Final = text(
+    _OLDEST.format(which="due_since IS NOT NULL AND stage <> 'over' AND stage <> 'claimed'", due="due_since")
+)
 #: counted no further than the largest batch: what waits for its next try is no part of it
 _GATHERED: Final = """
     SELECT r.channel, (SELECT count(*) FROM (
@@ -63,6 +68,15 @@ class Channel:
 def channels(connection: Connection) -> list[Channel]:
     """Return the channels with something ready, and since when the oldest of each is due, milliseconds UTC."""
     return [_channel(row.channel, row.due_at) for row in connection.execute(_CHANNELS)]
+
+
+def unsent(connection: Connection) -> list[Channel]:
+    """Return the channels with something that nobody has in hand, and since when the oldest of each is to be sent.
+
+    That counts what waits in its lane, for its next try or for others of its batch, and not what is held by the step
+    before it. `due_at` is when it was due first: no failed try and no word "too fast" moves it.
+    """
+    return [_channel(row.channel, row.due_at) for row in connection.execute(_UNSENT)]
 
 
 def _channel(told: str, due_at: int) -> Channel:

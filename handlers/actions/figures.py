@@ -1,4 +1,4 @@
-"""How the actions stand: how many in which state, how late the oldest is, how far ahead limits are spoken for."""
+"""How the actions stand: how many in which state, how late the oldest is, how much of each limit is used."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, text
 
-from handlers.actions.channels import channels
+from handlers.actions.channels import channels, unsent
 from handlers.actions.db_time import db_time
-from handlers.actions.switches import Switch, stopped
+from handlers.actions.quotas import Limiter
+from handlers.actions.switches import Switch, is_stopped, stopped
+from handlers.actions.use import Use
 from handlers.tables import attempts, quotas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
@@ -30,6 +32,8 @@ _OPEN: Final = text(
     "SELECT operation, count(*) AS n FROM (SELECT operation FROM actions WHERE state = :state LIMIT :most) AS found"
     " GROUP BY operation"
 )
+#: asked by the lease, so that their index serves it
+_IN_HAND: Final = text("SELECT operation, due_since FROM actions WHERE stage = 'claimed' AND lease_until > 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +42,15 @@ class Figures:
 
     #: operation and state -> how many, of those that are not over, and of the dead
     waiting: Mapping[tuple[str, str], int]
-    #: operation -> milliseconds that its oldest due action waits, throttled and stopped ones included
+    #: operation -> milliseconds since its oldest due action was due first, until it is done or given up: what was
+    #: throttled or failed, waits in its lane or is stopped by hand goes on counting, what is held by a step does not
     oldest_ms: Mapping[str, int]
     #: quota and API -> milliseconds that its slots are given away ahead, or that it is pushed back
     ahead_ms: Mapping[tuple[str, str], int]
+    #: quota and API -> from 0 to 1, how much of the calls that it may make it made in the last ten seconds
+    used: Mapping[tuple[str, str], float]
+    #: quota and API -> milliseconds that the oldest call that is not stopped waits for its slot
+    slot_wait_ms: Mapping[tuple[str, str], int]
     stopped: Sequence[Switch]
 
 
@@ -54,15 +63,36 @@ def figures(database: Database, *, clock: Callable[[Connection], int] = db_time)
 def figures_of(connection: Connection, *, clock: Callable[[Connection], int] = db_time) -> Figures:
     """Return the same in the transaction of whoever asks for more than that."""
     now = clock(connection)
+    limits = {Limiter(row.quota, row.api): row for row in connection.execute(select(quotas))}
+    found = stopped(connection)
+    return Figures(
+        waiting=_waiting(connection),
+        oldest_ms=_oldest(connection, now // 1000),
+        ahead_ms={one: max(0, max(row.next_at, row.blocked_until) - now) // 1000 for one, row in limits.items()},
+        used={one: Use(row.used_in, row.used_us, row.used_before_us).share(now) for one, row in limits.items()},
+        slot_wait_ms=dict.fromkeys(limits, 0) | _slot_waits(connection, found, now // 1000),
+        stopped=sorted(found),
+    )
+
+
+def _oldest(connection: Connection, now: int) -> dict[str, int]:
+    since = [(one.operation, one.due_at) for one in unsent(connection)]
+    since += [(row.operation, row.due_since) for row in connection.execute(_IN_HAND) if row.due_since is not None]
     oldest: dict[str, int] = {}
-    for channel in channels(connection):
-        late = max(now // 1000 - channel.due_at, 0)
-        oldest[channel.operation] = max(oldest.get(channel.operation, 0), late)
-    ahead = {
-        (row.quota, row.api): max(0, max(row.next_at, row.blocked_until) - now) // 1000
-        for row in connection.execute(select(quotas))
-    }
-    return Figures(waiting=_waiting(connection), oldest_ms=oldest, ahead_ms=ahead, stopped=sorted(stopped(connection)))
+    for operation, at in since:
+        oldest[operation] = max(oldest.get(operation, 0), now - at)
+    return oldest
+
+
+def _slot_waits(connection: Connection, found: Collection[Switch], now: int) -> dict[tuple[str, str], int]:
+    waits: dict[tuple[str, str], int] = {}
+    for one in channels(connection):
+        if one.interval_us is None or is_stopped(
+            found, rule=one.rule, operation=one.operation, account=one.account, destination=one.destination
+        ):
+            continue
+        waits[one.limiter] = max(waits.get(one.limiter, 0), now - one.due_at)
+    return waits
 
 
 def _waiting(connection: Connection) -> dict[tuple[str, str], int]:

@@ -35,7 +35,8 @@ _HELD_LANES: Final = """
     WHERE t.stage = 'held' AND t.lane IS NOT NULL"""
 _RELEASE: Final = """
     UPDATE actions SET stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
-        due_at = r.due_at + CASE WHEN actions.batch_max IS NULL THEN 0 ELSE actions.due_at - actions.created_at END
+        due_at = r.due_at + CASE WHEN actions.batch_max IS NULL THEN 0 ELSE actions.due_at - actions.created_at END,
+        due_since = r.due_at + CASE WHEN actions.batch_max IS NULL THEN 0 ELSE actions.due_at - actions.created_at END
     FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held'"""
 _DROP_HELD: Final = """
     UPDATE actions SET state = 'cancelled', stage = 'over', reason = r.reason, ended_at = r.ended_at

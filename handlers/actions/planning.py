@@ -153,7 +153,8 @@ class _Rows:
             "after": before["id"] if before else None,
             "schedule": schedule_text(one.schedule),
             "created_at": self._now,
-            "due_at": due_at(one, self._now),
+            "due_at": (due := due_at(one, self._now)),
+            "due_since": due if stage in {READY, WAITING} else None,
             "batch_max": batch_of(one),
             "ended_at": self._now if stage == OVER else None,
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import text
 
 from handlers.actions.db_time import db_time
+from handlers.actions.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,15 @@ _BUSY: Final = text(
 _MAKE: Final = text(
     "INSERT INTO quotas (quota, api, next_at, blocked_until) VALUES (:quota, :api, 0, 0) ON CONFLICT DO NOTHING"
 )
-_LOCK: Final = text("SELECT next_at, blocked_until FROM quotas WHERE quota = :quota AND api = :api FOR UPDATE")
-_LOOK: Final = text("SELECT next_at, blocked_until FROM quotas WHERE quota = :quota AND api = :api")
-_MOVE: Final = text("UPDATE quotas SET next_at = :next_at WHERE quota = :quota AND api = :api")
+_ROW: Final = (
+    "SELECT next_at, blocked_until, used_in, used_us, used_before_us FROM quotas WHERE quota = :quota AND api = :api"
+)
+_LOCK: Final = text(f"{_ROW} FOR UPDATE")
+_LOOK: Final = text(_ROW)
+_MOVE: Final = text(
+    "UPDATE quotas SET next_at = :next_at, used_in = :used_in, used_us = :used_us, used_before_us = :used_before_us"
+    " WHERE quota = :quota AND api = :api"
+)
 _BLOCK: Final = text(
     "INSERT INTO quotas (quota, api, next_at, blocked_until) VALUES (:quota, :api, 0, :until)"
     " ON CONFLICT (quota, api) DO UPDATE SET blocked_until ="
@@ -71,6 +78,7 @@ class Slots:
         self._connection = connection
         self._limiter = limiter._asdict()
         row = self._locked()
+        self._use = Use(row.used_in, row.used_us, row.used_before_us)
         self._is_moved = False
         self.next_at: int = max(row.next_at, row.blocked_until, earliest)
 
@@ -82,13 +90,14 @@ class Slots:
         """Return the next slot; the one after it lies an interval later."""
         slot = self.next_at
         self.next_at += interval_us
+        self._use = self._use.with_slot(slot, interval_us)
         self._is_moved = True
         return slot
 
     def keep(self) -> None:
         """Write down what was taken."""
         if self._is_moved:
-            self._connection.execute(_MOVE, self._limiter | {"next_at": self.next_at})
+            self._connection.execute(_MOVE, self._limiter | {"next_at": self.next_at} | self._use._asdict())
 
     def _locked(self) -> Row[Any]:
         query = _LOOK if self._connection.dialect.name == "sqlite" else _LOCK

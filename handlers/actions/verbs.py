@@ -31,7 +31,8 @@ RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
 
 _REVIVE: Final = """
     UPDATE actions SET state = 'planned', stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
-        reason = NULL, newer = NULL, ended_at = NULL, expires_at = NULL, tries = 0, first_at = NULL, due_at = r.now
+        reason = NULL, newer = NULL, ended_at = NULL, expires_at = NULL, tries = 0, first_at = NULL, due_at = r.now,
+        due_since = r.now
     FROM {rows} WHERE actions.id = r.id AND actions.stage = 'over' AND actions.state IN ('dead', 'cancelled')
     RETURNING actions.id"""
 _HURRY: Final = """

@@ -77,6 +77,8 @@ actions = Table(
     Column("expires_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
+    #: when it was due first, since it was planned or retried by hand: unlike due_at, no put-off moves it. Null: held
+    Column("due_since", BigInteger),
     #: all attempts, and those since it was planned or retried by hand, the first of which was at first_at
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("tries", Integer, nullable=False, server_default=text("0")),
@@ -131,6 +133,14 @@ actions = Table(
         "id",
         sqlite_where=text("stage = 'ready'"),
         postgresql_where=text("stage = 'ready'"),
+    ),
+    #: to tell how long the oldest of each channel waits; not what is in hand, which would cost a write with each claim
+    Index(
+        "actions_unsent",
+        "channel",
+        "due_since",
+        sqlite_where=text("due_since IS NOT NULL AND stage <> 'over' AND stage <> 'claimed'"),
+        postgresql_where=text("due_since IS NOT NULL AND stage <> 'over' AND stage <> 'claimed'"),
     ),
     #: what waits for others of its batch, and for no next try. By tries, not by state: for that planners take
     #: actions_state, which holds all that is planned
@@ -205,6 +215,11 @@ quotas = Table(
     Column("next_at", BigInteger, nullable=False),
     #: no call before, by the other side's word
     Column("blocked_until", BigInteger, nullable=False),
+    #: the span of time in which its last slot lies, and the microseconds that its slots took up of that and of the
+    #: span before it, an interval each
+    Column("used_in", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_us", BigInteger, nullable=False, server_default=text("0")),
+    Column("used_before_us", BigInteger, nullable=False, server_default=text("0")),
     sqlite_with_rowid=False,
 )
 
