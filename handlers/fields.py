@@ -1,4 +1,8 @@
-"""How one field of a vendor's JSON is read: leniently in form, strictly in what can be stored."""
+"""How one field of a vendor's JSON is read: leniently in form, strictly in what can be stored.
+
+Strictly is for what names a task or file, or tells when it began: without it there is nothing to catalogue. What is
+only shown beside them is a Maybe or a Shown, for a callback may tell of many files, and it never comes again.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,18 @@ import json
 import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from functools import cache
+from heapq import nsmallest
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
+from handlers import drift
 from handlers.errors import UnreadableDelivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 #: bytes of UTF-8; three ids of this length and a little more fit into one index entry of PostgreSQL (2704 bytes)
 MAX_ID = 512
@@ -46,6 +54,13 @@ class Unquoted(ValueError):
 def storable(text: str) -> str:
     """Return the text on at most a page, with what a text column refuses escaped."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:MAX_TEXT]
+
+
+def shown(text: str) -> str:
+    """Return the text on at most MAX_TEXT bytes of UTF-8, whole characters, with what a text column refuses escaped."""
+    # A character is a byte at least, so that what is cut off first is cut off anyway.
+    raw = text[:MAX_TEXT].encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+    return raw[:MAX_TEXT].decode("utf-8", "ignore")
 
 
 def _stored(value: Any, limit: int) -> str:  # noqa: ANN401 - any JSON value
@@ -133,6 +148,42 @@ def _time(value: Any) -> int | None:  # noqa: ANN401 - any value
     return milliseconds
 
 
+def _for_people(value: Any, info: ValidationInfo) -> str | None:  # noqa: ANN401 - any value
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    note_wrong(info)
+    try:
+        return shown(json.dumps(value, ensure_ascii=False)) if value else None
+    except RecursionError:
+        return None
+
+
+Read = TypeVar("Read")
+
+
+def maybe(read: Callable[[Any], Read]) -> Callable[[Any, ValidationInfo], Read | None]:
+    """Return the reader that gives None, and notes it as drift, where `read` raises ValueError."""
+
+    def lenient(value: Any, info: ValidationInfo) -> Read | None:  # noqa: ANN401 - any value
+        try:
+            return read(value)
+        except ValueError:
+            note_wrong(info)
+            return None
+
+    return lenient
+
+
+def note_wrong(info: ValidationInfo) -> None:
+    """Note the field that is being read as drift, by the vendor's name of it."""
+    name = info.field_name or ""
+    drift.note("wrong", [(info.context or {}).get(name, name)])
+
+
 def to_milliseconds(moment: datetime) -> int:
     """Return the aware time as milliseconds since 1970 UTC, without a float's rounding."""
     past = moment - _EPOCH
@@ -154,26 +205,87 @@ Instant = Annotated[int | None, BeforeValidator(_instant)]
 #: an ISO 8601 date and time as milliseconds since 1970 UTC; without an offset it is UTC; "" is absent
 Time = Annotated[int | None, BeforeValidator(_time)]
 
+#: text that people read and nobody looks up: the first 2048 bytes of it, with what can't be stored escaped; of what is
+#: no text, its JSON
+Shown = Annotated[str | None, BeforeValidator(_for_people)]
+#: the same as those above, but for a wrong value, which is left out and noted as drift
+MaybeText = Annotated[str | None, BeforeValidator(maybe(_text))]
+MaybeSeconds = Annotated[int | None, BeforeValidator(maybe(_seconds))]
+MaybeCount = Annotated[int | None, BeforeValidator(maybe(_count))]
+MaybeMilliseconds = Annotated[int | None, BeforeValidator(maybe(_milliseconds))]
+MaybeInstant = Annotated[int | None, BeforeValidator(maybe(_instant))]
+MaybeTime = Annotated[int | None, BeforeValidator(maybe(_time))]
+
 
 class Fields(BaseModel):
     """What we read of a vendor's JSON object; whatever else stands there is left alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    #: of a whole object: the documented names that we have no use for, any other being drift; None: of a part of one
+    also: ClassVar[frozenset[str] | None] = None
+
 
 Model = TypeVar("Model", bound=Fields)
 
 
+class _Shape(NamedTuple):
+    """The vendor's names in a model."""
+
+    names: tuple[str, ...]
+    #: None: others are no drift
+    documented: frozenset[str] | None
+    #: those that hold such objects themselves, or lists of them
+    inner: tuple[tuple[str, type[Fields]], ...]
+    #: our names of all these -> the vendor's
+    vendors: Mapping[str, str]
+
+
+@cache
+def _shape(model: type[Fields]) -> _Shape:
+    by_name = {known.alias or name: known for name, known in model.model_fields.items()}
+    inner = [(name, found) for name, known in by_name.items() for found in _fields_in(known.annotation)]
+    documented = None if model.also is None else model.also | by_name.keys()
+    vendors = {ours: its for _, below in inner for ours, its in _shape(below).vendors.items()}
+    vendors |= {name: known.alias or name for name, known in model.model_fields.items()}
+    return _Shape(names=tuple(by_name), documented=documented, inner=tuple(inner), vendors=vendors)
+
+
+def _fields_in(annotation: Any) -> list[type[Fields]]:  # noqa: ANN401 - any type
+    if isinstance(annotation, type) and issubclass(annotation, Fields):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _fields_in(argument)]
+
+
 def read_fields(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """Read the object, or raise UnreadableDelivery with every field that is wrong."""
-    names = [known.alias or name for name, known in model.model_fields.items()]
+    """Read the object, or raise UnreadableDelivery with every field that is wrong.
+
+    Where somebody asked for drift, notes the names that a whole object should not have.
+    """
+    shape = _shape(model)
     # Only these: a name that we don't know may hold what pydantic can't take (half a surrogate pair).
-    known = {name: values[name] for name in names if name in values}
+    known = {name: values[name] for name in shape.names if name in values}
     try:
-        return model.model_validate(known)
+        told = model.model_validate(known, context=shape.vendors)
     except ValidationError as exc:
         wrong = [f"{'.'.join(map(str, error['loc']))} {_said(error)}" for error in exc.errors(include_url=False)]
         raise UnreadableDelivery("; ".join(wrong)) from exc
+    if shape.documented is not None and drift.is_asked():
+        _note_unknown(shape, values)
+    return told
+
+
+def _note_unknown(shape: _Shape, values: Mapping[str, Any]) -> None:
+    if shape.documented is not None and (unknown := values.keys() - shape.documented):
+        drift.note("unknown", nsmallest(drift.MOST, unknown))
+    for name, model in shape.inner:
+        for item in _some(values.get(name)):
+            if isinstance(item, dict):
+                _note_unknown(_shape(model), item)
+
+
+def _some(value: Any) -> Iterable[Any]:  # noqa: ANN401 - any JSON value
+    return islice(value, drift.MOST) if isinstance(value, list) else (value,)
 
 
 def _said(error: Any) -> str:  # noqa: ANN401 - any value

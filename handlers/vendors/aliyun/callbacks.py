@@ -10,13 +10,13 @@ from a name but its extension.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
 from handlers.errors import UnreadableDelivery
 from handlers.events import Event, Recording, TaskKey
-from handlers.fields import Fields, Id, Seconds, Text, Time, Unquoted, read_fields
+from handlers.fields import Fields, Id, MaybeSeconds, MaybeTime, Text, Time, Unquoted, read_fields
 from handlers.storage.locate import Location, locate
 from handlers.vendors.aliyun import live, mns
 
@@ -56,11 +56,13 @@ class _Ids(Fields):
 
 class _Times(Fields):
     start_time: Time = Field(None, alias="StartTime")
-    stop_time: Time = Field(None, alias="StopTime")
+    stop_time: MaybeTime = Field(None, alias="StopTime")
 
 
 class _FileCreated(_Ids, _Times):
-    duration: Seconds = Field(None, alias="Duration")
+    also: ClassVar = frozenset({"Event", "MsgId"})
+
+    duration: MaybeSeconds = Field(None, alias="Duration")
     url: Annotated[Location, BeforeValidator(_located)] = Field(alias="Url")
 
     def ended_at(self) -> int | None:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
 from handlers.errors import BadSignature, UnreadableDelivery
 from handlers.events import PULLED, Event, TaskKey
-from handlers.fields import MAX_TIME, Fields, Id, Text, read_fields
+from handlers.fields import MAX_TIME, Fields, Id, Text, maybe, read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,8 @@ WINDOW = 300_000
 
 _SECONDS = re.compile(r"[0-9]{10}")
 _WHOLE = re.compile(r"[0-9]{1,15}")
+#: of seconds the year 5138, of milliseconds 1973
+_MOST_SECONDS = 10**11
 
 #: word -> kind and state of the task
 _STATES: Mapping[str, tuple[str, TaskState]] = {
@@ -46,14 +48,16 @@ _STATES: Mapping[str, tuple[str, TaskState]] = {
 }
 
 
-def _milliseconds(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
+def _instant(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE.fullmatch(str(value)[:16]):
         raise ValueError("expected milliseconds since 1970, a whole number")
-    if int(value) >= MAX_TIME:
+    # The page says milliseconds; Live's own header has seconds, and of these none is as large.
+    number = int(value) * (1000 if int(value) < _MOST_SECONDS else 1)
+    if number >= MAX_TIME:
         raise ValueError("expected a time from the year 1970 to 2999, in milliseconds")
-    return int(value)
+    return number or None
 
 
 class _Word(Fields):
@@ -72,11 +76,13 @@ class _Ids(Fields):
 
 
 class _Sent(Fields):
-    callback_ts: Annotated[int | None, BeforeValidator(_milliseconds)] = Field(None, alias="callbackTs")
+    callback_ts: Annotated[int | None, BeforeValidator(maybe(_instant))] = Field(None, alias="callbackTs")
 
 
 class _State(_Ids, _Sent):
     """A word of the task's state."""
+
+    also: ClassVar = frozenset({"eventType", "payload"})
 
 
 def is_signed(incoming: Incoming) -> bool:
@@ -116,7 +122,7 @@ def is_live(values: Mapping[str, Any]) -> bool:
 
 
 def read(values: Mapping[str, Any], headers: Mapping[str, str], received_at: int) -> Event:
-    """Read a callback; its time is when it was sent, for nothing else is told.
+    """Read a callback; its time is when it was sent, for nothing else is told: callbackTs, else the signed timestamp.
 
     Raises UnreadableDelivery for a word of the task's state, with all of its wrong fields.
     """
@@ -136,10 +142,7 @@ def _unknown(word: str, values: Mapping[str, Any], at: int) -> Event:
         task = read_fields(_Ids, values).task()
     except UnreadableDelivery:
         task = None
-    try:
-        sent = read_fields(_Sent, values).callback_ts
-    except UnreadableDelivery:
-        sent = None
+    sent = read_fields(_Sent, values).callback_ts
     return Event(kind="unknown", word=word, at=_either(sent, at), task=task)
 
 

@@ -10,13 +10,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator
 
 from handlers.errors import UnreadableDelivery
 from handlers.events import Event, Recording, Stream, TaskKey
-from handlers.fields import MAX_ID, Fields, Id, Seconds, Text, Time, Unquoted, read_fields
+from handlers.fields import (
+    MAX_ID,
+    Fields,
+    Id,
+    MaybeSeconds,
+    MaybeText,
+    MaybeTime,
+    Shown,
+    Text,
+    Time,
+    Unquoted,
+    maybe,
+    read_fields,
+)
 from handlers.storage.locate import MAX_KEY, Location, locate
 from handlers.vendors.huawei.signature import signed_time
 
@@ -30,6 +43,28 @@ FILE_COMPLETE = "RECORD_FILE_COMPLETE"
 #: the word of the table of fields, and that of the best-practice page: taken for the same
 JOB_OVER = ("CLOUD_RECORD_SERVER_OVER", "CLOUD_RECORD_OVER")
 
+#: the names of the vendor's table, each "not mandatory", and `file_size` of its sample: any may stand in any event
+_TABLE = frozenset(
+    {
+        "event_type",
+        "stream_name",
+        "record_format",
+        "download_url",
+        "file_size",
+        "record_duration",
+        "start_time",
+        "end_time",
+        "width",
+        "height",
+        "obs_location",
+        "obs_bucket",
+        "obs_object",
+        "app_id",
+        "job_id",
+        "room_id",
+        "detail_message",
+    }
+)
 #: how the vendor calls what others know by the file's extension
 _FORMATS = {"hls": "m3u8"}
 #: what the stream of a single-stream job begins with; how a mix names its stream is not documented
@@ -73,7 +108,7 @@ def _located(value: Any) -> Location:  # noqa: ANN401 - any JSON value
         raise Unquoted(str(exc)) from exc
 
 
-Count = Annotated[int | None, BeforeValidator(_count)]
+MaybeCount = Annotated[int | None, BeforeValidator(maybe(_count))]
 
 
 class _Word(Fields):
@@ -89,14 +124,16 @@ class _Ids(Fields):
         return TaskKey(vendor="huawei", app_id=self.app_id, room_id=self.room_id, type="record", task_id=self.job_id)
 
 
-class _Times(Fields):
+class _End(Fields):
+    end_time: MaybeTime = None
+
+
+class _Job(_Ids, _End):
+    also: ClassVar = _TABLE
+
     start_time: Time = None
-    end_time: Time = None
-
-
-class _Job(_Ids, _Times):
-    stream_name: Text = None
-    detail_message: Text = None
+    stream_name: MaybeText = None
+    detail_message: Shown = None
 
     def user(self) -> str | None:
         """Return whose single stream it is, where stream_name tells it together with the job and the room."""
@@ -107,12 +144,12 @@ class _Job(_Ids, _Times):
 
 
 class _File(_Job):
-    record_format: Text = None
-    record_duration: Seconds = None
-    file_size: Count = None
-    width: Count = None
-    height: Count = None
-    obs_location: Text = None
+    record_format: MaybeText = None
+    record_duration: MaybeSeconds = None
+    file_size: MaybeCount = None
+    width: MaybeCount = None
+    height: MaybeCount = None
+    obs_location: MaybeText = None
 
     def ended_at(self) -> int | None:
         if self.end_time is None and self.start_time is not None and self.record_duration is not None:
@@ -216,10 +253,7 @@ def _unknown(word: str, values: Mapping[str, Any], at: int) -> Event:
         task = read_fields(_Ids, values).task()
     except UnreadableDelivery:
         task = None
-    try:
-        end = read_fields(_Times, values).end_time
-    except UnreadableDelivery:
-        end = None
+    end = read_fields(_End, values).end_time
     return Event(kind="unknown", word=word, at=at if end is None else end, task=task)
 
 

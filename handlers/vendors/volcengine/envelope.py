@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from handlers import drift
 from handlers.errors import UnreadableDelivery
 from handlers.events import read_json
 from handlers.fields import MAX_TIME, to_milliseconds
@@ -18,6 +19,7 @@ from handlers.fields import MAX_TIME, to_milliseconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NAMES = frozenset({"EventType", "EventData", "EventTime", "EventId", "AppId", "Version", "Nonce", "Noce", "Signature"})
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -68,6 +70,8 @@ def open_envelope(body: bytes) -> Envelope:
     Raises UnreadableDelivery for what is no JSON object, and for one whose fields are no text.
     """
     values = read_json(body)
+    if drift.is_asked():
+        drift.note("unknown", values.keys() - _NAMES)
     nonce, noce = _text(values, "Nonce"), _text(values, "Noce")
     if nonce and noce and nonce != noce:
         raise UnreadableDelivery("the body has a Nonce and another Noce; expected one of them")

@@ -11,10 +11,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from handlers.events import Event, Push
-from handlers.fields import MAX_TEXT, Count, Instant, Text, Unquoted, read_fields
+from handlers.fields import MAX_TEXT, MaybeCount, MaybeInstant, note_wrong, read_fields, shown
 from handlers.vendors.volcengine import words
 from handlers.vendors.volcengine.told import Result, Told
 
@@ -38,17 +38,19 @@ _STATES: Mapping[int | None, tuple[PushState, TaskState]] = {
 }
 
 
-def _hushed(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+def _hushed(value: Any, info: ValidationInfo) -> str | None:  # noqa: ANN401 - any JSON value
     if value is None or value == "":
         return None
-    try:
-        return without_secret(_TEXT.validate_python(value) or "")
-    except ValidationError:
-        raise Unquoted(f"expected text of at most {MAX_TEXT} bytes that can be stored") from None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        note_wrong(info)  # whatever it holds may be a key
+        return None
+    text = str(value)
+    if len(text) > MAX_TEXT:  # an address that is cut in two could not be told for one
+        text = f"{text[:MAX_TEXT].rpartition(' ')[0]} ...".lstrip()
+    return shown(without_secret(text))
 
 
-_TEXT = TypeAdapter[str | None](Text)
-#: text in which every address is cut down; one that can't be stored is never quoted
+#: text in which every address is cut down; what is no text is left out
 Hushed = Annotated[str | None, BeforeValidator(_hushed)]
 
 
@@ -56,9 +58,10 @@ class _Push(Result):
     push_url: Hushed = Field(None, alias="PushURL")
     other_push_url: Hushed = Field(None, alias="PushUrl")
     error_message: Hushed = Field(None, alias="ErrorMessage")
-    task_state: Count = Field(None, alias="TaskState")
-    start_time: Instant = Field(None, alias="StartTime")
-    finish_time: Instant = Field(None, alias="FinishTime")
+    task_state: MaybeCount = Field(None, alias="TaskState")
+    start_time: MaybeInstant = Field(None, alias="StartTime")
+    finish_time: MaybeInstant = Field(None, alias="FinishTime")
+    timestamp: MaybeInstant = Field(None, alias="Timestamp")
 
     def push(self, state: PushState | None) -> Push:
         """Return it in our words."""
@@ -107,18 +110,24 @@ def _updated(told: Told) -> tuple[Event, ...]:
 def _changed(told: Told) -> tuple[Event, ...]:
     data = read_fields(_Push, told.data)
     push, state = _STATES.get(data.task_state, (None, None))
+    if state == "stopped" and data.has_failed:
+        state = "failed"
     return (replace(_event(told, data, "push.changed", push), state=state),)
 
 
 def _stopped(told: Told) -> tuple[Event, ...]:
-    return (replace(_event(told, read_fields(_Push, told.data), "push.stopped", "stopped"), state="stopped"),)
+    data = read_fields(_Push, told.data)
+    if data.has_failed:
+        return (replace(_event(told, data, "task.failed", "stopped"), state="failed"),)
+    return (replace(_event(told, data, "push.stopped", "stopped"), state="stopped"),)
 
 
 def _event(told: Told, data: _Push, kind: str, state: PushState | None = None) -> Event:
     return Event(
         kind=kind,
         word=told.word,
-        at=told.at,
+        # To the millisecond, where many an EventTime is of whole seconds, in which a push stops and begins again.
+        at=told.at if data.timestamp is None else data.timestamp,
         task=data.task("push"),
         business_id=data.business_id,
         push=data.push(state),

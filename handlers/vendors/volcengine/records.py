@@ -10,14 +10,25 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from handlers.events import Event, Recording, StreamState, Upload
-from handlers.fields import Count, Fields, Id, Instant, Milliseconds, Text, read_fields
+from handlers.fields import (
+    Count,
+    Fields,
+    Id,
+    Instant,
+    MaybeCount,
+    MaybeInstant,
+    MaybeMilliseconds,
+    MaybeText,
+    note_wrong,
+    read_fields,
+)
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Name, Result, StreamPart, Told, UpToFirstWrong
+from handlers.vendors.volcengine.told import AsList, Business, Name, Result, StreamPart, Streams, Told, UpToFirstWrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,16 +41,18 @@ _EXTENSION = re.compile(r"[^/]\.([a-z0-9]{1,16})\Z", re.IGNORECASE | re.ASCII)
 
 
 class _File(Fields):
+    also: ClassVar = frozenset[str]()
+
     vid: Name = Field(None, alias="Vid")
     object_key: Name = Field(None, alias="ObjectKey")
-    duration: Milliseconds = Field(None, alias="Duration")
-    size: Count = Field(None, alias="Size")
+    duration: MaybeMilliseconds = Field(None, alias="Duration")
+    size: MaybeCount = Field(None, alias="Size")
     start_time: Instant = Field(None, alias="StartTime")
-    stream_list: Annotated[tuple[StreamPart, ...], UpToFirstWrong, AsList] = Field((), alias="StreamList")
-    video_codec: Text = Field(None, alias="VideoCodec")
-    audio_codec: Text = Field(None, alias="AudioCodec")
-    video_width: Count = Field(None, alias="VideoWidth")
-    video_height: Count = Field(None, alias="VideoHeight")
+    stream_list: Streams = Field((), alias="StreamList")
+    video_codec: MaybeText = Field(None, alias="VideoCodec")
+    audio_codec: MaybeText = Field(None, alias="AudioCodec")
+    video_width: MaybeCount = Field(None, alias="VideoWidth")
+    video_height: MaybeCount = Field(None, alias="VideoHeight")
 
     @model_validator(mode="after")
     def _has_a_name(self) -> _File:
@@ -89,30 +102,30 @@ class _Files(Result):
     record_file_list: Annotated[tuple[_File, ...], UpToFirstWrong, AsList] = Field((), alias="RecordFileList")
 
 
-def _at_most(limit: int) -> AfterValidator:
-    def check(value: int | None) -> int | None:
-        if value is not None and value > limit:
-            raise ValueError(f"expected a whole number from 0 to {limit}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _given(value: int | None) -> int:
-    if value is None:
-        raise ValueError("expected 0 or 1")
+def _of_the_whole(value: int | None, info: ValidationInfo) -> int | None:
+    if value is not None and value > _WHOLE:
+        note_wrong(info)
+        return None
     return value
 
 
+def _switch(value: int | None) -> int:
+    if value not in {0, 1}:
+        raise ValueError("expected 0 or 1")
+    return value or 0
+
+
 class _Progress(Result):
-    progress: Annotated[Count, _at_most(_WHOLE)] = Field(None, alias="Progress")
+    progress: Annotated[MaybeCount, AfterValidator(_of_the_whole)] = Field(None, alias="Progress")
 
 
 class _StreamChange(Business):
+    also: ClassVar = frozenset[str]()
+
     user_id: Id = Field(alias="UserId")
-    stream_type: Count = Field(None, alias="StreamType")
-    state: Annotated[Count, _at_most(1), AfterValidator(_given)] = Field(alias="State")
-    timestamp: Instant = Field(None, alias="Timestamp")
+    stream_type: MaybeCount = Field(None, alias="StreamType")
+    state: Annotated[Count, AfterValidator(_switch)] = Field(alias="State")
+    timestamp: MaybeInstant = Field(None, alias="Timestamp")
 
 
 def _started(told: Told) -> tuple[Event, ...]:

@@ -7,14 +7,14 @@ nor that a slice failed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from handlers.events import Event, Segment
-from handlers.fields import Count, Fields, Instant, Milliseconds, read_fields
+from handlers.fields import Fields, Instant, MaybeCount, MaybeMilliseconds, read_fields
 from handlers.vendors.volcengine import words
-from handlers.vendors.volcengine.told import AsList, Business, Group, Name, StreamPart, Told, UpToFirstWrong
+from handlers.vendors.volcengine.told import AsList, Business, Group, MaybeStream, Name, Told, UpToFirstWrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,14 +30,16 @@ def _required(value: str | None) -> str:
 
 
 class _Slice(Fields):
-    stream: StreamPart | None = Field(None, alias="Stream")
+    also: ClassVar = frozenset[str]()
+
+    stream: MaybeStream = Field(None, alias="Stream")
     object_key: Annotated[Name, AfterValidator(_required)] = Field(alias="ObjectKey")
-    sample_rate: Count = Field(None, alias="SampleRate")
-    bits_per_sample: Count = Field(None, alias="BitsPerSample")
-    channels: Count = Field(None, alias="Channels")
-    size: Count = Field(None, alias="Size")
+    sample_rate: MaybeCount = Field(None, alias="SampleRate")
+    bits_per_sample: MaybeCount = Field(None, alias="BitsPerSample")
+    channels: MaybeCount = Field(None, alias="Channels")
+    size: MaybeCount = Field(None, alias="Size")
     time_stamp: Instant = Field(None, alias="TimeStamp")
-    duration: Milliseconds = Field(None, alias="Duration")
+    duration: MaybeMilliseconds = Field(None, alias="Duration")
 
     def segment(self, data: _Slices) -> Segment:
         """Return it in our words."""
@@ -62,6 +64,8 @@ class _Slice(Fields):
 
 
 class _Slices(Business):
+    also: ClassVar = frozenset[str]()
+
     bucket: Group = Field(None, alias="Bucket")
     tos_bucket: Group = Field(None, alias="TosBucket")
     identifier: Group = Field(None, alias="Identifier")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, FailFast, Field
+from pydantic import BeforeValidator, FailFast, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from handlers.events import Source, Stream, TaskKey
-from handlers.fields import Count, Fields, Id, Text
+from handlers.fields import Fields, Id, MaybeCount, Shown, Text, maybe, note_wrong
 from handlers.vendors.volcengine.envelope import is_unicode
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def _code(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
     return int(value)
 
 
-#: how something went, documented as 0 and above; "" is absent
-Code = Annotated[int | None, BeforeValidator(_code)]
+#: how something went, documented as 0 and above; "" is absent, and so is what is wrong
+Code = Annotated[int | None, BeforeValidator(maybe(_code))]
 #: put before a list: null and "" are an empty one
 AsList = BeforeValidator(_items)
 #: put before a list: of its items the first wrong one is told, for a stranger may send half a million
@@ -73,12 +73,49 @@ Group = Annotated[str | None, _name(255)]
 class StreamPart(Fields):
     """One participant's picture or sound."""
 
+    also: ClassVar = frozenset({"Index"})
+
     user_id: Id = Field(alias="UserId")
-    stream_type: Count = Field(None, alias="StreamType")
+    stream_type: MaybeCount = Field(None, alias="StreamType")
 
     def stream(self) -> Stream:
         """Return it in our words."""
         return Stream(user_id=self.user_id, source=_SOURCES.get(self.stream_type))
+
+
+_ID = TypeAdapter[str](Id)
+
+
+def _is_stream(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    # Most that are wrong have no id at all, which is told at once: there may be a hundred thousand of them.
+    if not isinstance(value, dict) or value.get("UserId") in (None, ""):
+        return False
+    try:
+        _ID.validate_python(value["UserId"])
+    except ValidationError:
+        return False
+    return True
+
+
+def _stream(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any JSON value
+    if value is None or value == "" or _is_stream(value):
+        return value or None
+    note_wrong(info)
+    return None
+
+
+def _streams(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any JSON value
+    told = _items(value)
+    streams = [one for one in told if _is_stream(one)] if isinstance(told, list) else []
+    if told != streams:
+        note_wrong(info)
+    return streams
+
+
+#: a stream that may be wrong, or none
+MaybeStream = Annotated[StreamPart | None, BeforeValidator(_stream)]
+#: streams, without those that are wrong: these and what is no list are noted as drift
+Streams = Annotated[tuple[StreamPart, ...], BeforeValidator(_streams)]
 
 
 class Ids(Fields):
@@ -102,8 +139,10 @@ class Business(Ids):
 class Result(Business):
     """The same, with how it went: 0 is success."""
 
+    also: ClassVar = frozenset[str]()
+
     code: Code = Field(None, alias="Code")
-    error_message: Text = Field(None, alias="ErrorMessage")
+    error_message: Shown = Field(None, alias="ErrorMessage")
 
     @property
     def has_failed(self) -> bool:
