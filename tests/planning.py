@@ -15,11 +15,11 @@ from handlers.migrate import upgrade
 from handlers.operation import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pytest
-    from sqlalchemy import RowMapping
+    from sqlalchemy import Connection, RowMapping
 
     from handlers.actions import Claimed, Planned
 
@@ -67,6 +67,11 @@ def plan(database: Database, *planned: Planned, now: int | None = None, **more: 
     """Plan in a transaction of its own."""
     with database.write() as connection:
         actions.plan(connection, planned, now=now_ms() if now is None else now, **more)
+
+
+def none_over(_connection: Connection, _tasks: Collection[str]) -> Mapping[str, str]:
+    """Tell of no task that its run is over."""
+    return {}
 
 
 def rows(database: Database) -> Sequence[RowMapping]:
@@ -137,7 +142,7 @@ def emptied(database: Database) -> Database:
     with database.write() as connection:
         for table in (
             *(tables.actions, tables.attempts, tables.quotas, tables.sequences, tables.once_keys, tables.switches),
-            *(tables.meters, tables.given_names, tables.identifiers),
+            *(tables.meters, tables.name_givers, tables.identifiers),
         ):
             connection.execute(table.delete())
     return database

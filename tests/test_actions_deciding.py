@@ -141,7 +141,7 @@ def test_a_name_is_given_by_an_action_that_is_there(database: Database) -> None:
     plan(database, named(1, starts=True))
     plan(database, named(1, "another", starts=True), named(2, "third", refused="it can't be made"))
     with database.read() as connection:
-        given = connection.execute(select(tables.given_names)).mappings().all()
+        given = connection.execute(select(tables.name_givers)).mappings().all()
     assert sorted(row["name"] for row in given) == ["lesson", "volcengine/app/room/task"]
     assert {row["action"] for row in given} == {rows(database)[0]["id"]}
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import text
-
 from handlers.actions.bounds import Bounds
 from handlers.actions.many import as_rows, many
-from handlers.actions.names import Names, given_by
+from handlers.actions.names import Names, given_by, word_of
 from handlers.actions.once_keys import OnceKeys, is_held
+from handlers.actions.word_locks import lock_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
     #: rule, subject, change, generation, renewal and step: what is planned once
     Place = tuple[str, str, str, int, int, int]
 
-#: so many words are locked one by one; a server has room for but a few thousand locks of all sessions together
-_MOST_LOCKS: Final = 200
-#: whoever locks words one by one shares this one, and whoever would need too many of them has it alone
-_ALL: Final = "hashtextextended('what actions are decided by', 0)"
-_SHARE: Final = text(f"SELECT pg_advisory_xact_lock_shared({_ALL})")
-_TAKE_ALL: Final = text(f"SELECT pg_advisory_xact_lock({_ALL})")
-_LOCK: Final = """
-    SELECT pg_advisory_xact_lock(key) FROM (
-        SELECT DISTINCT hashtextextended(r.word, 0) AS key FROM {rows} ORDER BY key) AS wanted"""
 _KNOWN: Final = """
     SELECT t.rule, t.subject, t.change, t.generation, t.renewal, t.step FROM {rows} JOIN actions AS t
     ON t.rule = r.rule AND t.subject = r.subject AND t.change = r.change AND t.generation = r.generation"""
@@ -44,7 +34,7 @@ class Deciding:
 
     def __init__(self, connection: Connection, planned: Sequence[Planned], now: int) -> None:
         """Lock and read what counts; `now` in milliseconds UTC."""
-        _lock(connection, planned)
+        lock_words(connection, {word for one in planned for word in _words(one)})
         self._once_keys = OnceKeys(connection, planned, now)
         self._bounds = Bounds(connection, planned, now)
         self._names = Names(connection, planned)
@@ -78,24 +68,13 @@ class Deciding:
         self._names.keep()
 
 
-def _lock(connection: Connection, planned: Sequence[Planned]) -> None:
-    """Keep others from deciding by the same: all at once and in order, so that no two wait for each other."""
-    words = {word for one in planned for word in _words(one)}
-    if not words or connection.dialect.name == "sqlite":
-        return
-    connection.execute(_SHARE if len(words) <= _MOST_LOCKS else _TAKE_ALL)
-    if len(words) <= _MOST_LOCKS:
-        rows = [{"word": word} for word in words]
-        connection.execute(many(connection, _LOCK, word="text"), as_rows(rows))
-
-
 def _words(one: Planned) -> Iterator[str]:
     if one.once is not None and is_held(one):
         yield f"once {one.rule} {one.once.key}"
     if one.bounds:
         yield f"bounds {one.rule}"
     for name, kind in given_by(one):
-        yield f"name {kind} {name}"
+        yield word_of(name, kind)
     if one.generation:
         yield f"again {one.rule} {one.subject} {one.change}"
 

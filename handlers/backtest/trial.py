@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, text, tuple_
 
 from handlers import tables
 from handlers.actions import plan
+from handlers.actions.names import COUNTS
 from handlers.ids import first_id
 from handlers.inbox.consequences import covers
 from handlers.rows import fetch, insert
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from handlers.actions import Planned
     from handlers.database import Database
 
-_TABLES: Final = (tables.actions, tables.once_keys, tables.given_names, tables.identifiers)
+_TABLES: Final = (tables.actions, tables.attempts, tables.once_keys, tables.name_givers, tables.identifiers)
 #: of the indexes, those that planning needs
 _INDEXES: Final = frozenset(
     {"actions_once", "actions_rule", "actions_bound", "actions_head", "actions_waiting", "actions_run"}
@@ -41,7 +42,7 @@ _END: Final = text(
     " stage = 'over', is_head = false WHERE rowid > :last"
 )
 _GIVE: Final = text(
-    "UPDATE given_names SET action = :time || substr(action, :begins)"
+    "UPDATE name_givers SET action = :time || substr(action, :begins)"
     " WHERE action IN (SELECT id FROM actions WHERE rowid > :last)"
 )
 _LAST: Final = text("SELECT max(rowid) FROM actions")
@@ -87,7 +88,7 @@ class Trial:
 
     def take_over(self, rule: str) -> None:
         """Begin with what a rule has acted on already, and with the names that live calls gave."""
-        for table, owned in ((tables.once_keys, tables.once_keys.c.rule == rule), (tables.given_names, None)):
+        for table, owned in ((tables.once_keys, tables.once_keys.c.rule == rule), (tables.name_givers, text(COUNTS))):
             for page in self._pages(table, owned):
                 insert(self.connection, table, page)
 
@@ -123,9 +124,9 @@ class Trial:
         last: tuple[Any, ...] | None = None
         while True:
             query = table.select().order_by(*keys).limit(1000)
-            query = query if owned is None else query.where(owned)
+            query = query.where(owned)
             if last is not None:
-                query = query.where((keys[0] > last[0]) | ((keys[0] == last[0]) & (keys[1] > last[1])))
+                query = query.where(tuple_(*keys) > tuple_(*last))
             with self._live.read() as connection:
                 page = [dict(row) for row in connection.execute(query).mappings()]
             if not page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Table, text
+from sqlalchemy import BigInteger, Column, Index, Table, text
 
 from handlers.tables.metadata import Words, metadata
 
@@ -63,7 +63,7 @@ rule_figures = Table(
     sqlite_with_rowid=False,
 )
 
-#: names that calls gave: to a task that a call starts, or to the files that a task makes
+#: the first to give each name, as versions before revision 0006 read and write it
 given_names = Table(
     "given_names",
     metadata,
@@ -75,5 +75,22 @@ given_names = Table(
     Column("task", Words),
     #: the action that gave it
     Column("action", Words, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: names that calls give: to a task that a call starts, or to the files that a task makes. What came of it, the action
+#: tells
+name_givers = Table(
+    "name_givers",
+    metadata,
+    Column("name", Words, primary_key=True),
+    #: what is named: `lane`, or a parameter of which two tasks may not have the same value
+    Column("kind", Words, primary_key=True),
+    #: the action that gives it
+    Column("action", Words, primary_key=True),
+    #: of the task that gets it, and the run of it; null: which is not known
+    Column("lane", Words, nullable=False),
+    Column("task", Words),
+    Index("name_givers_action", "action"),
     sqlite_with_rowid=False,
 )
