@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from handlers import tables
+from handlers import drift, tables
 from handlers.errors import BadSignature, BadToken, RefusedDelivery, UnreadableDelivery
 from handlers.events import Delivery, Event, Incoming, TaskKey
 from handlers.inbox import Inbox
@@ -135,10 +135,21 @@ def test_a_missing_or_wrong_id_is_unreadable_and_named(field: str, value: Any) -
 
 
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, "soon", "١٢", -1, "-1", 32_503_680_000_000, 10**400, "1e3", "\0"])
-def test_a_wrong_time_is_unreadable_and_named(value: Any) -> None:
-    with pytest.raises(UnreadableDelivery, match=r"^callbackTs "):
-        read_with(callbackTs=value)
-    assert read_with(eventType="TaskRecovering", callbackTs=value).at == NOW
+def test_a_wrong_time_costs_nothing_but_itself(value: Any) -> None:
+    for word in ("TaskStopped", "TaskRecovering"):
+        with drift.noting() as noted:
+            assert read_with(eventType=word, callbackTs=value).at == NOW
+        assert noted == {("wrong", "callbackTs")}
+
+
+@pytest.mark.parametrize("value", [1_744_774_350, "1744774350", 1_744_774_350_000, "1744774350000"])
+def test_a_time_in_seconds_is_told_by_its_size(value: Any) -> None:
+    assert read_with(callbackTs=value).at == 1_744_774_350_000
+    assert read_with(eventType="TaskRecovering", callbackTs=value).at == 1_744_774_350_000
+
+
+def test_a_time_of_nought_is_none() -> None:
+    assert read_with(callbackTs=0).at == read_with(callbackTs="0").at == NOW
 
 
 @pytest.mark.parametrize("word", ["TaskFailed", "taskstopped", "TaskStopped ", "录制", 7, "", None])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from huawei_callbacks import MILLISECONDS, SECONDS, utc
 
+from handlers import drift
 from handlers.catalogue.families import sighting_of
 from handlers.catalogue.merge import merge
 from handlers.errors import UnreadableDelivery
@@ -300,9 +301,45 @@ def test_the_end_is_told_or_start_and_duration_or_open() -> None:
 
 @pytest.mark.parametrize("field", ["file_size", "width", "height"])
 @pytest.mark.parametrize("value", [-1, "-1", 1.5, "1.5", True, [], {}, 2**63, 10**30, "x", "١"])
-def test_a_wrong_number_is_unreadable_and_named(field: str, value: Any) -> None:
-    with pytest.raises(UnreadableDelivery, match=f"^{field} "):
-        read_with(**{field: value})
+def test_a_wrong_number_costs_nothing_but_itself(field: str, value: Any) -> None:
+    with drift.noting() as noted:
+        told = recording(read_with(**{field: value}))
+    assert told == recording(read_with(**{field: ...}))
+    assert noted == {("wrong", field)}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("end_time", "soon"),
+        ("record_duration", "long"),
+        ("record_format", ["HLS"]),
+        ("obs_location", "x" * 3000),
+        ("stream_name", {}),
+    ],
+)
+def test_what_is_only_shown_costs_no_file(field: str, value: Any) -> None:
+    with drift.noting() as noted:
+        event = read_with(**{field: value})
+    assert (event.kind, recording(event).locator) == ("recording.available", recording(read_with()).locator)
+    assert noted == {("wrong", field)}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("é" * 3000, "é" * 1024),
+        ("x" + "é" * 3000, "x" + "é" * 1023),
+        ("over\0", "over\\0"),
+        ("\ud800", "\\ud800"),
+        ({"why": "房"}, '{"why": "房"}'),
+        ({}, None),
+        (7, "7"),
+    ],
+)
+def test_a_message_of_any_length_or_type_costs_no_end(message: Any, reason: str | None) -> None:
+    event = read_with(event_type="CLOUD_RECORD_OVER", detail_message=message)
+    assert (event.kind, event.state, event.reason) == ("task.stopped", "stopped", reason)
 
 
 @pytest.mark.parametrize("field", ["file_size", "width", "height", "record_duration"])
@@ -315,10 +352,10 @@ def test_a_number_that_is_not_told_is_left_open(field: str) -> None:
 
 def test_all_wrong_fields_are_listed_at_once() -> None:
     with pytest.raises(UnreadableDelivery) as caught:
-        read(b'{"event_type": "RECORD_FILE_COMPLETE", "room_id": [], "end_time": "2020-02-30T00:00:00Z", "width": {}}')
+        read(b'{"event_type": "RECORD_FILE_COMPLETE", "room_id": [], "start_time": "2020-02-30T00:00:00Z"}')
     text = str(caught.value)
-    assert all(f"{name} " in text for name in ("app_id", "room_id", "job_id", "end_time", "width", "download_url"))
-    assert "start_time" not in text
+    assert all(f"{name} " in text for name in ("app_id", "room_id", "job_id", "start_time", "download_url"))
+    assert "end_time" not in text
 
 
 @pytest.mark.parametrize("word", ["RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "CLOUD_RECORD_OVER"])

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from folding import fold, rows, told_of, wipe
 from volcengine_callbacks import (
     PUSH,
+    START,
+    changed,
+    envelope,
     fixture,
     push,
+    read,
     read_with,
+    utc,
 )
 
+from handlers import drift
 from handlers.catalogue.families import is_mark
-from handlers.errors import UnreadableDelivery
 from handlers.events import Push
 from handlers.vendors.volcengine.pushes import without_secret
+
+if TYPE_CHECKING:
+    from handlers.database import Database
+    from handlers.events import Event
 
 
 def test_a_push_begins() -> None:
@@ -106,7 +119,62 @@ def test_no_secret_of_an_address_is_in_any_event() -> None:
         assert "key-1203" not in repr(fixture(name))
     assert push(read_with("TranscodeStarted", PushURL="k3y")[0]).url == "..."
     for field in ("PushURL", "PushUrl", "ErrorMessage"):
-        for wrong in ("rtmp://h.example.com/app/k3y\0", ["k3y"], "k3y" * 1000):
-            with pytest.raises(UnreadableDelivery, match=f"^{field} can't be read") as caught:
-                read_with("TranscodeStarted", **{field: wrong})
-            assert "k3y" not in str(caught.value)
+        cut = f"{'x ' * 1020}rtmp://a:k3y@h.example.com"
+        for wrong in ("rtmp://h.example.com/app/k3y\0", ["k3y"], {"k3y": 1}, "k3y" * 1000, cut):
+            (event,) = read_with("TranscodeStarted", **{"PushURL": ..., field: wrong})
+            assert event.kind == "push.started"
+            assert "k3y" not in repr(event)
+
+
+def test_a_message_of_any_length_costs_no_push() -> None:
+    said = "rtmp://h.example.com/app/key refused " + "again " * 1000
+    (event,) = read_with("TranscodeStopped", ErrorMessage=said)
+    assert event.reason is not None
+    assert event.reason.startswith("rtmp://h.example.com/app/... refused again")
+    assert event.reason.endswith(" again")
+    assert len(event.reason.encode()) <= 2048
+
+
+@pytest.mark.parametrize("field", ["TaskState", "StartTime", "FinishTime", "Timestamp", "PushURL", "ErrorMessage"])
+def test_one_odd_value_costs_no_push(field: str) -> None:
+    with drift.noting() as noted:
+        (event,) = read_with("TranscodeStateChanged-pushing", **{field: [1]})
+    assert event.kind == "push.changed"
+    assert noted == {("wrong", field)}
+
+
+def test_a_push_happened_when_it_says_or_else_when_its_envelope_does() -> None:
+    outer = envelope("TranscodeStopped") | {"EventTime": "2026-03-05T09:36:07Z"}
+    data = json.loads(outer["EventData"])
+    times = []
+    for timestamp in (START + 100, str(START + 900), 0, "soon", ...):
+        (event,) = read(outer | {"EventData": json.dumps(changed(data, Timestamp=timestamp))})
+        times.append(event.at)
+    told = utc("2026-03-05T09:36:07")
+    assert times == [START + 100, START + 900, told, told, told]
+
+
+def test_a_push_that_stops_and_begins_again_within_a_second_is_two_runs(database: Database) -> None:
+    words = (("TranscodeStarted", 0), ("TranscodeStopped", 60_100), ("TranscodeStarted", 60_900))
+    told = told_of([(_of_whole_seconds(word, START + after), START + after, "http") for word, after in words])
+    for order in itertools.permutations(told):
+        wipe(database)
+        fold(database, [order])
+        runs = sorted((task["run"], task["state"], task["started_at"]) for task in rows(database)["tasks"])
+        assert runs == [(1, "stopped", START), (2, "running", START + 60_900)]
+
+
+def _of_whole_seconds(word: str, at: int) -> tuple[Event, ...]:
+    """Read the event of that time, whose envelope tells no more than its second."""
+    outer = envelope(word)
+    data = json.loads(outer["EventData"]) | {"Timestamp": at}
+    time = datetime.fromtimestamp(at // 1000, UTC).isoformat()
+    return read(outer | {"EventTime": time, "EventData": json.dumps(data)})
+
+
+@pytest.mark.parametrize("word", ["TranscodeStopped", "TranscodeStateChanged-stopped"])
+def test_a_push_that_stops_with_a_code_has_failed(word: str) -> None:
+    (event,) = read_with(word, Code=3, ErrorMessage="no stream")
+    assert (event.state, event.code, event.reason) == ("failed", 3, "no stream")
+    assert push(event).state == "stopped"
+    assert event.kind == ("task.failed" if word == "TranscodeStopped" else "push.changed")

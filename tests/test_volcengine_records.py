@@ -17,6 +17,7 @@ from volcengine_callbacks import (
     utc,
 )
 
+from handlers import drift
 from handlers.catalogue.families import is_mark
 from handlers.errors import UnreadableDelivery
 from handlers.events import Event, Recording, Stream, Upload
@@ -98,9 +99,31 @@ def test_any_code_but_0_is_a_failure(code: Any, expected: int) -> None:
 
 
 @pytest.mark.parametrize("code", [True, 0.5, "ok", [], 10**300, "9" * 100])
-def test_a_code_that_is_no_whole_number_is_unreadable_and_named(code: Any) -> None:
-    with pytest.raises(UnreadableDelivery, match=r"^Code "):
-        read_with("RecordStopped", Code=code)
+def test_a_code_that_is_no_whole_number_costs_nothing_but_itself(code: Any) -> None:
+    with drift.noting() as noted:
+        stopped, created = read_with("RecordStopped", Code=code)
+    assert (stopped.kind, stopped.code, created.kind) == ("task.stopped", None, "recording.created")
+    assert noted == {("wrong", "Code")}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("x" * 2100, "x" * 2048),
+        ("é" * 2100, "é" * 1024),
+        ("a\0b", "a\\0b"),
+        ("\ud800", "\\ud800"),
+        ({}, None),
+        ([], None),
+        ({"a": [1]}, '{"a": [1]}'),
+        (1.5, "1.5"),
+        (404, "404"),
+    ],
+)
+def test_a_message_of_any_length_or_type_costs_no_file(message: Any, reason: str | None) -> None:
+    stopped, created = read_with("RecordStopped", ErrorMessage=message)
+    assert (stopped.kind, stopped.state, stopped.reason) == ("task.stopped", "stopped", reason)
+    assert created.recording is not None
 
 
 @pytest.mark.parametrize("files", [[], None, "", ...])
@@ -110,7 +133,7 @@ def test_a_stop_without_files_is_a_stop(files: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "first"), [([0] * 10_000, "RecordFileList.0 "), ([{"StartTime": 1, "StreamList": [0] * 10_000}], ".0 ")]
+    ("files", "first"), [([0] * 10_000, "RecordFileList.0 "), ([{}] * 10_000, "RecordFileList.0 ")]
 )
 def test_of_ten_thousand_wrong_items_the_first_one_is_told(files: Any, first: str) -> None:
     with pytest.raises(UnreadableDelivery) as caught:
@@ -208,32 +231,82 @@ def test_the_format_is_the_keys_extension(key: str, expected: str | None) -> Non
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("Duration", -1),
-        ("Duration", 0.5),
-        ("Duration", True),
-        ("Duration", 10**12 + 1),
-        ("Duration", "1e3"),
-        ("Size", 2**63),
-        ("Size", "x"),
-        ("Size", [1]),
         ("StartTime", 32_503_680_000_000),
         ("StartTime", "2026-03-05T09:01:07Z"),
         ("StartTime", 10**400),
-        ("VideoWidth", -640),
-        ("VideoCodec", ["h264"]),
         ("ObjectKey", "a\0"),
         ("ObjectKey", "\ud800"),
         ("ObjectKey", "é" * 513),
         ("ObjectKey", {}),
         ("Vid", 7),
-        ("StreamList", [{"UserId": ""}]),
-        ("StreamList", [{"UserId": "a", "StreamType": "x"}]),
-        ("StreamList", "teacher"),
     ],
 )
 def test_a_wrong_field_of_a_file_is_unreadable_and_named(field: str, value: Any) -> None:
     with pytest.raises(UnreadableDelivery, match=rf"RecordFileList\.0\.{field}"):
         file_with(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("Duration", -1, "duration_ms"),
+        ("Duration", 0.5, "duration_ms"),
+        ("Duration", True, "duration_ms"),
+        ("Duration", 10**12 + 1, "duration_ms"),
+        ("Duration", "1e3", "duration_ms"),
+        ("Size", 2**63, "size_bytes"),
+        ("Size", "x", "size_bytes"),
+        ("Size", [1], "size_bytes"),
+        ("VideoWidth", -640, "width"),
+        ("VideoCodec", ["h264"], "video_codec"),
+        ("VideoCodec", "h" * 3000, "video_codec"),
+    ],
+)
+def test_one_odd_value_in_one_file_costs_no_other(field: str, value: Any, name: str) -> None:
+    file = json.loads(envelope("RecordStopped")["EventData"])["RecordFileList"][0]
+    files = [file | {"ObjectKey": f"lessons/{number}.mp4"} for number in range(3)]
+    files[1][field] = value
+    with drift.noting() as noted:
+        stopped, *created = read_with("RecordStopped", RecordFileList=files)
+    assert (stopped.kind, len(created)) == ("task.stopped", 3)
+    first, odd, last = (recording(event) for event in created)
+    told = vars(odd) | odd.media
+    assert told.get(name) is None
+    assert first.duration_ms == last.duration_ms == 57_472
+    assert noted == {("wrong", field)}
+
+
+@pytest.mark.parametrize(
+    ("streams", "users"),
+    [
+        ([{"UserId": ""}], []),
+        ([None], []),
+        (["teacher", {"UserId": "a"}, {"UserId": "a\0"}], ["a"]),
+        ([{"UserId": 0}, {"UserId": [], "StreamType": 0}], ["0"]),
+        ("teacher", []),
+        ({"UserId": "a"}, []),
+        ([0] * 10_000, []),
+    ],
+)
+def test_a_stream_that_is_none_costs_nothing_but_itself(streams: Any, users: list[str]) -> None:
+    with drift.noting() as noted:
+        assert [stream.user_id for stream in file_with(StreamList=streams).streams] == users
+    assert noted == {("wrong", "StreamList")}
+    assert file_with(StreamList=[{"UserId": "a", "StreamType": "x"}]).streams == (Stream(user_id="a"),)
+
+
+def test_a_field_that_no_page_has_is_drift() -> None:
+    with drift.noting() as noted:
+        fixture("RecordStopped-further-fields")
+    names = {"Domain", "StopReason", "Bucket", "Region", "Extra"}
+    assert noted == {("unknown", name) for name in names}
+    with drift.noting() as noted:
+        fixture("RecordStopped-mixed")
+        read_with("RecordStopped", **{"no name": 1, "\ud800": 2})
+    assert noted == {("unknown", drift.NO_NAME)}, "Index is documented"
+    with drift.noting() as noted:
+        read_with("RecordStopped", **{f"a{number}": 0 for number in range(100)})
+    assert len(noted) == drift.MOST
 
 
 def test_numbers_without_a_fraction_are_whole() -> None:

@@ -13,6 +13,7 @@ from volcengine_callbacks import (
     slice_with,
 )
 
+from handlers import drift
 from handlers.errors import UnreadableDelivery
 from handlers.events import Segment, Stream
 from handlers.reading import is_all_segments
@@ -79,16 +80,31 @@ def test_a_slice_may_not_say_whose_it_is() -> None:
         ("ObjectKey", ""),
         ("ObjectKey", 7),
         ("ObjectKey", "k" * 1025),
-        ("SampleRate", "44.1k"),
-        ("Duration", -1),
         ("TimeStamp", "now"),
-        ("Stream", {}),
-        ("Stream", "teacher"),
     ],
 )
-def test_a_wrong_field_of_a_slice_is_unreadable_and_named(field: str, value: Any) -> None:
+def test_a_wrong_name_or_time_of_a_slice_is_unreadable_and_named(field: str, value: Any) -> None:
     with pytest.raises(UnreadableDelivery, match=rf"^Data\.0\.{field}"):
         slice_with(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("SampleRate", "44.1k"),
+        ("Channels", -2),
+        ("Size", {}),
+        ("Duration", -1),
+        ("Stream", {}),
+        ("Stream", "teacher"),
+        ("Stream", {"UserId": ""}),
+    ],
+)
+def test_one_odd_value_costs_no_slice(field: str, value: Any) -> None:
+    with drift.noting() as noted:
+        told = slice_with(**{field: value})
+    assert told == slice_with(**{field: ...})
+    assert noted == {("wrong", field)}
 
 
 @pytest.mark.parametrize("field", ["Identifier", "Bucket", "TosBucket"])

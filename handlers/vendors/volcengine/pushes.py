@@ -46,7 +46,7 @@ def _hushed(value: Any, info: ValidationInfo) -> str | None:  # noqa: ANN401 - a
         return None
     text = str(value)
     if len(text) > MAX_TEXT:  # an address that is cut in two could not be told for one
-        text = f"{text[:MAX_TEXT].rpartition(' ')[0]} ...".lstrip()
+        text = text[:MAX_TEXT].rpartition(" ")[0] or "..."
     return shown(without_secret(text))
 
 
