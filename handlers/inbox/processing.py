@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from handlers import catalogue, meters, tables
+from handlers import catalogue, drift, meters, tables
 from handlers.actions.figures import PLANNED
 from handlers.clock import now_ms
 from handlers.database import refuses_row
@@ -86,6 +86,8 @@ class _Judged:
     reason: str | None = None
     #: rules are not asked about it
     is_silent: bool = False
+    #: what of it is not as documented
+    drift: Collection[tuple[drift.What, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,12 +252,13 @@ class Processor:
         return [self._judge(delivery, is_silent=delivery.id in silent) for delivery in loaded]
 
     def _judge(self, delivery: Delivery, *, is_silent: bool) -> _Judged:
-        try:
-            events, reason = meaning(delivery, self._settings, self._vendors), None
-        except UnreadableDelivery as exc:
-            events, reason = (), storable(str(exc))
+        with drift.noting() as noted:
+            try:
+                events, reason = meaning(delivery, self._settings, self._vendors), None
+            except UnreadableDelivery as exc:
+                events, reason = (), storable(str(exc))
         who = {"id": delivery.id, "vendor": delivery.vendor, "account": delivery.account}
-        return _Judged(**who, delivery=delivery, events=events, reason=reason, is_silent=is_silent)
+        return _Judged(**who, delivery=delivery, events=events, reason=reason, is_silent=is_silent, drift=noted)
 
     def _settle(self, judged: Sequence[_Judged]) -> int:
         """Fold what the deliveries mean and mark them, in one transaction; return how many need no more work."""
@@ -303,6 +306,10 @@ class Processor:
             self.meters.add_delay(now - one.delivery.received_at)
             for event in one.events:
                 self.meters.add(meters.EVENTS, event.kind)
+            first = next(iter(one.events), None)
+            if first is not None and first.kind != "unknown":  # a word that we don't know has no fields that we know
+                for what, name in one.drift:
+                    self.meters.add(meters.DRIFT, f"{one.vendor}/{first.word}/{what}/{name}")
 
     def _count_consequences(self, consequences: Consequences, planned: Counter[str]) -> None:
         for operation, number in planned.items():
