@@ -146,6 +146,12 @@ _COUNTED = (
 _QUEUE_COUNTS = (
     (meters.QUEUE_RECEIVED, "reelhook_queue_messages_received", "Messages that a poller received."),
     (meters.QUEUE_KEPT, "reelhook_queue_messages_kept", "Messages kept for the first time."),
+    (
+        meters.DRIFT,
+        "reelhook_drift",
+        ("vendor", "event", "what", "field"),
+        "Fields of callbacks that no page of the vendor has (unknown), or whose value could not be used (wrong).",
+    ),
     (meters.QUEUE_REPEATS, "reelhook_queue_messages_repeated", "Messages that had been kept before."),
     (meters.QUEUE_QUARANTINED, "reelhook_queue_messages_quarantined", "Messages kept, but plainly unreadable."),
     (meters.QUEUE_REFUSED, "reelhook_queue_messages_refused", "Receives of messages that are not authentic."),
