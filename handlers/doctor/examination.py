@@ -15,6 +15,7 @@ from handlers.doctor.premises import examine_clock, examine_folder
 from handlers.doctor.reach import examine_queues
 from handlers.errors import DatabaseAway, SettingsError
 from handlers.keeping.spool import Spool
+from handlers.meters import DRIFT
 from handlers.observation import observe
 from handlers.settings import load
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: milliseconds after which a waiting delivery means that nobody works
 _LATE_MS = 60_000
+#: fields that a person reads
+_MOST_DRIFT = 5
 
 
 def examine(environ: Mapping[str, str], vendors: Sequence[str]) -> Iterator[Finding]:
@@ -103,8 +106,22 @@ def _work(settings: Settings, database: Database) -> Iterator[Finding]:
         yield warn("quarantine", f"{backlog.quarantined} deliveries are in quarantine", does)
     else:
         yield ok("quarantine", "no delivery is in quarantine")
+    yield _drift([label for name, label, _ in seen.totals if name == DRIFT])
     yield from examine_workers(settings, seen.rules)
     yield from examine_actions(seen.actions)
+
+
+def _drift(labels: Sequence[str]) -> Finding:
+    if not labels:
+        return ok("drift", "every field that came is one that the vendors document")
+    wrong = [label for label in labels if label.split("/")[2] == "wrong"]
+    chosen = sorted(wrong or labels)
+    told = ", ".join(chosen[:_MOST_DRIFT])
+    more = f", and {len(chosen) - _MOST_DRIFT} more" if len(chosen) > _MOST_DRIFT else ""
+    if not wrong:
+        return ok("drift", f"fields came that no page of the vendor has, and were left alone: {told}{more}")
+    does = "the deliveries are kept as they came; compare one with docs/vendors/, and tell us what the vendor changed"
+    return warn("drift", f"fields came whose value can't be used, and was left out: {told}{more}", does)
 
 
 def _waiting(backlog: Backlog) -> Finding:
