@@ -229,7 +229,7 @@ def test_without_celery_installed_the_message_says_how_to_install_it(tmp_path: P
 # --- a function of the user's own ------------------------------------------------------------------------------------
 
 PACKAGE = """
-import os, time
+import os, subprocess, time
 from handlers.destinations.called import GiveUp, TryAgain
 
 calls = 0
@@ -252,11 +252,21 @@ def hangs(event):
     os.rename(os.path.join(folder, "pid"), os.path.join(folder, "hangs"))
     time.sleep(600)
 
+def starts(event, ends=False):
+    folder = os.path.dirname(__file__)
+    program = subprocess.Popen(["sleep", "600"])
+    with open(os.path.join(folder, "pid"), "w") as file:
+        file.write(str(program.pid))
+    os.rename(os.path.join(folder, "pid"), os.path.join(folder, "starts"))
+    if ends:
+        os.kill(os.getpid(), 9)
+    program.wait()
+
 def dies(event): os.kill(os.getpid(), 9)
 def leaves(event): raise SystemExit(3)
 def talks(event): return "x" * 100_000
 """
-NAMES = ("answer", "nothing", "gives_up", "tries_again", "fails", "hangs", "dies", "leaves", "talks")
+NAMES = ("answer", "nothing", "gives_up", "tries_again", "fails", "hangs", "starts", "dies", "leaves", "talks")
 
 
 @pytest.fixture
@@ -313,6 +323,13 @@ def test_a_function_that_takes_too_long_is_ended_and_unclear(means: Means) -> No
     assert not _children("hangs")
 
 
+@pytest.mark.parametrize("arguments", [{}, {"ends": True}], ids=["too long", "crashed"])
+def test_what_a_function_has_started_ends_with_it(means: Means, package: Path, arguments: dict[str, bool]) -> None:
+    outcome = call(means, "starts", timeout=3_000, arguments=arguments)
+    assert (outcome.verdict, outcome.is_unclear) == ("again", True)
+    wait_until(lambda: _has_ended(int((package / "starts").read_text())))
+
+
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(("name", "how"), [("dies", "by signal 9"), ("leaves", "with code 3")])
 def test_a_function_that_takes_its_process_with_it_takes_nobody_else(means: Means, name: str, how: str) -> None:
@@ -345,24 +362,26 @@ def test_a_name_that_no_package_registers_is_given_up_with_those_that_are() -> N
 
 
 @pytest.mark.usefixtures("package")
-def test_a_function_ends_with_the_worker_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["hangs", "starts"])
+def test_a_function_ends_with_the_worker_that_is_killed_and_what_it_started(tmp_path: Path, name: str) -> None:
     tests = Path(__file__).parent
     program = (
+        "import sys\n"
         "from receivers import handover\n"
         "from handlers.destinations import Means, hand_over\n"
         "from handlers.settings import PythonDestination\n"
-        "own = PythonDestination(name='own', kind='python', entry_point='hangs', timeout=600_000)\n"
+        "own = PythonDestination(name='own', kind='python', entry_point=sys.argv[1], timeout=600_000)\n"
         "hand_over('python.call', handover(), own, Means())\n"
     )
     environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{tests}"}
-    worker = subprocess.Popen([sys.executable, "-c", program], env=environ)
+    worker = subprocess.Popen([sys.executable, "-c", program, name], env=environ)
     try:
-        wait_until((tmp_path / "hangs").exists)
-        called = int((tmp_path / "hangs").read_text())
+        wait_until((tmp_path / name).exists)
+        called = int((tmp_path / name).read_text())
     finally:
         worker.kill()
         worker.wait()
-    wait_until(lambda: not Path(f"/proc/{called}").exists() or "Z" in Path(f"/proc/{called}/stat").read_text())
+    wait_until(lambda: _has_ended(called))
 
 
 @pytest.mark.usefixtures("package")
@@ -371,6 +390,12 @@ def test_no_process_stays_once_the_means_are_closed(means: Means) -> None:
     assert _children("nothing")
     means.close()
     assert not _children("nothing")
+
+
+def _has_ended(process: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def _children(name: str) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -49,10 +50,12 @@ def main() -> None:
 
 
 def _end_with(number: int) -> None:
-    """End this process as soon as nobody is at the connection's other end, wherever the function stands."""
+    """End this process and what it has started as soon as nobody is at the other end, wherever the function stands."""
     watch = select.poll()
     watch.register(number, select.POLLHUP)
     watch.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)
 
 

@@ -1,12 +1,14 @@
 """What goes to a function of the user's own package, found by its entry point and called in a process of its own.
 
 The process stays from one call to the next, one for each thread and destination. A call that takes too long is ended
-together with it, which nothing but a process allows; so is one that crashes.
+together with it and with all that it has started, which nothing but a process allows; so is one that crashes.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -110,8 +112,11 @@ class _Process:
         return f"by signal {-code}" if code < 0 else f"with code {code}"
 
     def close(self) -> None:
-        """End the process, now."""
+        """End the process, now, and whatever it has started in its session."""
         self._line.close()
+        # What the function started outlives a process that has crashed, in the group that bears its number.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
