@@ -28,6 +28,7 @@ PULLED = frozenset({"mns", "sqs"})
 #: characters of a web form: a hundred times as many as any callback has. Decoding one costs a hundred times as much as
 #: reading JSON, and a stranger may ask for it
 _MOST_FORM = 131_072
+_BYTE_ORDER_MARK = "\ufeff"
 
 #: What an event can say and what folding it can change; rules fire on the latter.
 KINDS = (
@@ -95,7 +96,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         raise UnreadableDelivery("the body is empty; expected a JSON object")
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode().removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as exc:
         raise UnreadableDelivery(f"the body is not UTF-8 (byte {exc.start}); expected a JSON object") from exc
     try:

@@ -7,6 +7,8 @@ import threading
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+#: two digits at a time: an id is made for each callback and each row
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _COUNTER_BITS = 80
 
 _lock = threading.Lock()
@@ -34,4 +36,4 @@ def first_id(prefix: str, ms: int) -> str:
 
 
 def _base32(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

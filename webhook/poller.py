@@ -67,7 +67,7 @@ class Poller:
         for queue in self._settings.queues.values():
             holding, means = self._means(queue, stop)
             holdings.append(holding)
-            lines += [Line(means, number) for number in range(queue.threads)]
+            lines.append(Line(means))
             _log.info("queue %s: %s %s is polled by %d threads", queue.name, queue.kind, queue.queue, queue.threads)
         for holding in holdings:
             holding.start()

@@ -1,7 +1,8 @@
-"""One line from a queue to the inbox: a thread that receives and verifies, one that keeps, one that deletes.
+"""The line from a queue to the inbox: threads that receive and verify, and as many that keep and delete.
 
-They overlap: while a batch is kept, the next is received and the last one deleted. What has been received and not
-deleted is bounded, and nothing is received while the database is away.
+They overlap: while some is kept, more is received and what was kept before is deleted. One keeps at a time: what
+gathers meanwhile shares the next transaction. What has been received and not deleted is bounded, and nothing is
+received while the database is away.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("webhook.poller")
 
-#: transactions' worth of messages that a line holds at the most: one is kept, the next one gathers
+#: transactions' worth of messages that a line holds at the most for each of its threads: one is kept, the next gathers
 _TRANSACTIONS = 2
 #: seconds between two looks at what else may have happened
 _LOOK = 0.2
@@ -68,7 +69,7 @@ class _Batch:
 
 
 class _Box:
-    """Where batches wait for the next thread."""
+    """Where batches wait for a thread that keeps."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -78,18 +79,23 @@ class _Box:
     def put(self, batch: _Batch) -> None:
         with self._changed:
             self._batches.append(batch)
-            self._changed.notify_all()
+            self._changed.notify()
 
-    def take(self, most: int) -> list[_Batch] | None:
-        """Wait for a batch, and take with it what else waits, up to `most` messages; None at the end."""
+    def wait(self) -> bool:
+        """Wait for a batch; False at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._batches or self._is_ended)
+            return bool(self._batches)
+
+    def take(self, most: int) -> list[_Batch]:
+        """Take what waits, up to `most` messages; nothing where another thread was first."""
+        with self._changed:
             taken: list[_Batch] = []
             size = 0
             while self._batches and (not taken or size + len(self._batches[0].messages) <= most):
                 size += len(self._batches[0].messages)
                 taken.append(self._batches.popleft())
-            return taken or None
+            return taken
 
     def end(self) -> None:
         with self._changed:
@@ -98,45 +104,50 @@ class _Box:
 
 
 class Line:
-    """Three threads at work."""
+    """The threads of one queue at work."""
 
-    def __init__(self, means: Means, number: int) -> None:
-        """Take what to work with, and the line's number among those of its queue."""
+    def __init__(self, means: Means) -> None:
+        """Take what to work with; connect to nothing yet."""
         self._means = means
-        self._keeper = means.keeper()
-        self._intake = means.intake(self._keeper)
-        self._room = threading.Semaphore(_TRANSACTIONS * self._keeper.most // MOST[means.queue.kind])
-        self._verified, self._kept = _Box(), _Box()
+        self._verified = _Box()
+        self._keeping = threading.Lock()
         self._is_over = threading.Event()
-        name = f"{means.queue.name}-{number}"
-        self._threads = [
-            threading.Thread(target=run, name=f"{what}-{name}", daemon=True)
-            for what, run in (("receive", self._receive), ("keep", self._keep), ("delete", self._delete))
-        ]
+        keepers = [means.keeper() for _ in range(means.queue.threads)]
+        self._room = threading.Semaphore(sum(_TRANSACTIONS * one.most // MOST[means.queue.kind] for one in keepers))
+        self._receiving = [self._thread("receive", number, self._receive, one) for number, one in enumerate(keepers)]
+        self._settling = [self._thread("settle", number, self._settle, one) for number, one in enumerate(keepers)]
+
+    def _thread(
+        self, what: str, number: int, run: Callable[[DirectKeeper], None], keeper: DirectKeeper
+    ) -> threading.Thread:
+        name = f"{what}-{self._means.queue.name}-{number}"
+        return threading.Thread(target=run, name=name, args=(keeper,), daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
-        for thread in self._threads:
+        for thread in (*self._receiving, *self._settling):
             thread.start()
 
     def leave(self, until: float) -> None:
-        """Wait for a receive that brings something now; `until` by time.monotonic(). Call it after the stop.
+        """Wait for receives that bring something now; `until` by time.monotonic(). Call it after the stop.
 
         One that goes on waiting for messages is left behind, and ends with the process.
         """
-        self._threads[0].join(max(0.0, until - time.monotonic()))
+        for thread in self._receiving:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def end(self, until: float) -> None:
         """Wait until what is held is kept and deleted, or given back; `until` by time.monotonic()."""
         self._is_over.set()
-        for box, thread in zip((self._verified, self._kept), self._threads[1:], strict=True):
-            box.end()
+        self._verified.end()
+        for thread in self._settling:
             thread.join(max(0.0, until - time.monotonic()))
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
+    def _receive(self, keeper: DirectKeeper) -> None:
         means = self._means
+        intake = means.intake(keeper)
         empty, rests = EmptyPolls(means.queue.wait_seconds), Rests()
         queue: MessageQueue | None = None
         while self._may_receive():
@@ -155,7 +166,7 @@ class Line:
             means.notes.received(messages)
             if messages:
                 empty.reset()
-                self._arrive(messages)
+                self._arrive(intake, messages)
             else:
                 self._room.release()
                 means.stop.wait(empty.rest(time.monotonic() - began))
@@ -169,13 +180,13 @@ class Line:
                 return True
         return False
 
-    def _arrive(self, messages: Sequence[Message]) -> None:
+    def _arrive(self, intake: Intake, messages: Sequence[Message]) -> None:
         """Hand a batch over; one that comes when all is over is left to show itself again."""
         if self._is_over.is_set():
             return
         self._means.holding.hold(messages)
         try:
-            good, done = self._intake.check(messages)
+            good, done = intake.check(messages)
         except Exception:  # noqa: BLE001 - the loop outlives every bug
             self._forget(messages)
             self._room.release()
@@ -187,60 +198,56 @@ class Line:
         _log.exception("queue %s: %d messages met an error", self._means.queue.name, len(messages))
         self._means.holding.release(messages)
 
-    # --- keeping -----------------------------------------------------------------------------------------------------
+    # --- keeping and deleting ----------------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
-        while (taken := self._verified.take(self._keeper.most)) is not None:
-            good = [one for batch in taken for one in batch.good]
-            try:
-                kept = self._keep_until_stopped(good)
-            except Exception:  # noqa: BLE001 - the loop outlives every bug
-                self._forget([one.message for one in good])
-                self._means.stop.wait(_LOOK)
-                kept = []
-            handles = {one.handle for one in kept}
-            for batch in taken:
-                done = [one.message for one in batch.good if one.message.handle in handles]
-                self._kept.put(_Batch(messages=batch.messages, done=[*batch.done, *done]))
-        self._keeper.close()
-
-    def _keep_until_stopped(self, pulled: Sequence[Pulled]) -> list[Message]:
-        """Keep what is still ours, however long the database is away; return what may be deleted."""
-        means, rests = self._means, Rests(_LONGEST_AWAY)
-        left = list(pulled)
-        while left:
-            try:
-                done = self._intake.keep(left)
-            except DatabaseAway as exc:
-                if means.database_answers.is_set():
-                    _log.warning("the database is away, nothing is received until it answers: %s", exc)
-                means.database_answers.clear()
-                if means.stop.is_set():
-                    return []
-                means.stop.wait(rests.next())
-                ours = {one.handle for one in means.holding.still([one.message for one in left])}
-                left = [one for one in left if one.message.handle in ours]
-                if left:
-                    continue
-                done = []
-            means.database_answers.set()
-            return done
-        return []
-
-    # --- deleting ----------------------------------------------------------------------------------------------------
-
-    def _delete(self) -> None:
+    def _settle(self, keeper: DirectKeeper) -> None:
         means = self._means
-        deleting = _Deleting(means)
-        while (taken := self._kept.take(self._keeper.most)) is not None:
+        intake, deleting = means.intake(keeper), _Deleting(means)
+        while self._verified.wait():
+            with self._keeping:
+                taken = self._verified.take(keeper.most)
+                done = self._keep(intake, [one for batch in taken for one in batch.good])
+            done |= {one.handle for batch in taken for one in batch.done}
             ours = means.holding.release([one for batch in taken for one in batch.messages])
-            done = {one.handle for batch in taken for one in batch.done}
             deleting.delete([handle for handle, message in ours.items() if message.handle in done])
             if means.stop.is_set():
                 deleting.give_back([handle for handle, message in ours.items() if message.handle not in done])
             for _ in taken:
                 self._room.release()
+        keeper.close()
         deleting.close()
+
+    def _keep(self, intake: Intake, good: Sequence[Pulled]) -> set[str]:
+        """Keep messages; return the handles of those that may be deleted."""
+        try:
+            return {one.handle for one in self._keep_until_stopped(intake, good)}
+        except Exception:  # noqa: BLE001 - the loop outlives every bug
+            self._forget([one.message for one in good])
+            self._means.stop.wait(_LOOK)
+            return set()
+
+    def _keep_until_stopped(self, intake: Intake, pulled: Sequence[Pulled]) -> list[Message]:
+        """Keep what is still ours, however long the database is away; return what may be deleted."""
+        means, rests = self._means, Rests(_LONGEST_AWAY)
+        left = list(pulled)
+        while left and not self._is_hopeless():
+            try:
+                done = intake.keep(left)
+            except DatabaseAway as exc:
+                if means.database_answers.is_set():
+                    _log.warning("the database is away, nothing is received until it answers: %s", exc)
+                means.database_answers.clear()
+                means.stop.wait(rests.next())
+                ours = {one.handle for one in means.holding.still([one.message for one in left])}
+                left = [one for one in left if one.message.handle in ours]
+                continue
+            means.database_answers.set()
+            return done
+        return []
+
+    def _is_hopeless(self) -> bool:
+        """Tell that the database was away when the stop came: what is held is given back, and not waited with."""
+        return self._means.stop.is_set() and not self._means.database_answers.is_set()
 
 
 class _Deleting:

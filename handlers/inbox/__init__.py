@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from handlers import tables
@@ -126,13 +127,18 @@ def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str
     # The proofs first: no padding in front of them may push out what tells a delivery's time.
     for name, value in sorted(incoming.headers.items(), key=lambda header: header[0].lower() not in proofs):
         size += len(name) + len(value)
-        dropped = name.lower() in _DROPPED or (_CREDENTIALS.search(name.lower()) and name.lower() not in proofs)
-        if not dropped and size <= _MOST_HEADERS:
-            kept[name.lower()] = _without_token(value, incoming.token or "")
+        plain = name.lower()
+        if size <= _MOST_HEADERS and (plain in proofs or _is_useful(plain)):
+            kept[plain] = _without_token(value, incoming.token or "")
     return kept
+
+
+@lru_cache(maxsize=512)
+def _is_useful(name: str) -> bool:
+    return name not in _DROPPED and not _CREDENTIALS.search(name)
 
 
 def _without_token(value: str, token: str) -> str:
     if len(token) >= _LEAST_TOKEN:
         value = value.replace(token, "...")
-    return _TOKEN.sub(r"\1...", value)
+    return _TOKEN.sub(r"\1...", value) if "token" in value.lower() else value

@@ -36,6 +36,8 @@ MOST_WRAPPINGS = 4
 MOST_XML = 4 * 65_536
 
 _OWNER, _TOPIC, _MESSAGE = "TopicOwner", "TopicName", "Message"
+#: neither form does without one of these words
+_MAY_BE_ENVELOPE = re.compile(rb"<Notification|\"TopicOwner\"")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 #: its alphabet comes in fours
 _GROUP = 4
@@ -86,6 +88,8 @@ def unwrap(body: bytes) -> dict[str, Any]:
 
 def envelope_of(body: bytes) -> Envelope | None:
     """Return what a topic's envelope in JSON or XML holds; None for what is no such envelope, or a damaged one."""
+    if not _MAY_BE_ENVELOPE.search(body):
+        return None
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

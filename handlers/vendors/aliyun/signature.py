@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Verify = Callable[[Incoming, Account], Verified]
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 
 def by_door(verify_push: Verify) -> Verify:
     """Return what verifies a delivery of any door; `verify_push` does so for `mns-topic`."""
@@ -70,7 +72,7 @@ def keys(incoming: Incoming) -> tuple[str, ...]:
     """
     try:
         values = mns.said(incoming)
-        said = json.dumps(values, sort_keys=True)
+        said = _SORTED.encode(values)
     except (UnreadableDelivery, RecursionError):
         return (seen_key("body", incoming.body),)
     message = values.get("MsgId")
