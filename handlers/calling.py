@@ -65,7 +65,7 @@ class Caller:
         """
         call = self._hand_over if claimed.operation in OPERATIONS else self._call
         performed = call(claimed, start)
-        return replace(performed, outcome=_with_consequence(performed.outcome, is_repeatable=claimed.is_repeatable))
+        return replace(performed, outcome=_with_consequence(performed.outcome, self._repeat(claimed)))
 
     def close(self) -> None:
         """Close every connection; no call may be under way."""
@@ -84,8 +84,15 @@ class Caller:
         except NoAnswer as exc:
             return Performed(outcome=unanswered(exc))
         hidden = _secrets_of(account, request)
-        outcome = operation.outcome(response)
+        outcome = _with_another_key(operation.outcome(response), account)
         return Performed(outcome=replace(outcome, detail=hide(outcome.detail, hidden)), answer=_shown(response, hidden))
+
+    def _repeat(self, claimed: Claimed) -> str:
+        """Say what the call does if it is made again."""
+        if not claimed.is_repeatable:
+            return "could do harm"
+        known = None if claimed.operation in OPERATIONS else self._operation(claimed.operation).repeat
+        return (None if known is None else known(claimed.parameters)) or "does no harm"
 
     def _request(self, claimed: Claimed, operation: Operation, account: Account, at: int) -> Request:
         parameters = dict(claimed.parameters)
@@ -145,12 +152,24 @@ class Caller:
         return self._settings.destinations[name]
 
 
-def _with_consequence(outcome: Outcome, *, is_repeatable: bool) -> Outcome:
-    """Say of an outcome that leaves open what was done whether the call may be made again."""
+def _with_consequence(outcome: Outcome, repeat: str) -> Outcome:
+    """Say of an outcome that leaves open what was done what the call does if it is made again."""
     if not outcome.is_unclear:
         return outcome
-    repeat = "a repeat does no harm" if is_repeatable else "a repeat could do harm"
-    return replace(outcome, meaning=f"{outcome.meaning}; it may have had its effect, and {repeat}".lstrip("; "))
+    return replace(
+        outcome, meaning=f"{outcome.meaning}; it may have had its effect, and a repeat {repeat}".lstrip("; ")
+    )
+
+
+def _with_another_key(outcome: Outcome, account: Account) -> Outcome:
+    """Let a call be made again whose temporary key is refused: not every vendor has a word for one that is over.
+
+    Settings of `file:` are read at each try, and whoever wrote this key writes the next one.
+    """
+    if not outcome.is_key_refused or outcome.verdict != "give_up" or account.security_token is None:
+        return outcome
+    why = "the key is a temporary one: the next try takes it as it is then"
+    return replace(outcome, verdict="again", meaning=f"{outcome.meaning}; {why}")
 
 
 def _secrets_of(account: Account, request: Request) -> list[str]:

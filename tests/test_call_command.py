@@ -7,9 +7,10 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
-from calling import KEY, SECRET, golden
+from calling import FIXTURES, KEY, SECRET, golden
 from planning import rows, states
 from program import wait_until
 from rows import task_row
@@ -50,6 +51,15 @@ access_key_id = "env:MY_AK"
 secret_access_key = "env:MY_SK"
 endpoint = "{aliyun}"
 """
+CLINIC = """
+[accounts.clinic]
+vendor = "huawei"
+project_id = "p-1"
+callback_secrets = ["env:VOLC_SECRET"]
+access_key_id = "env:MY_AK"
+secret_access_key = "env:MY_SK"
+"""
+SAMPLES = sorted(path for path in (FIXTURES.parent / "samples").glob("*.*") if path.suffix != ".md")
 ANOTHER = '\n[accounts.other]\nvendor = "volcengine"\ncallback_secrets = ["env:VOLC_SECRET"]\n'
 
 
@@ -333,7 +343,11 @@ def test_a_dry_run_shows_the_signed_request_without_a_secret_and_sends_nothing(
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"POST {volcengine.endpoint}/?Action=UpdateSegment")
-    assert "Authorization: HMAC-SHA256 (hidden)" in lines
+    (signed,) = (line for line in lines if line.startswith("Authorization: "))
+    assert signed.startswith(f"Authorization: HMAC-SHA256 Credential={KEY}/")
+    assert (
+        "/cn-north-1/rtc/request, SignedHeaders=content-type;host;x-content-sha256;x-date, Signature=(hidden)" in signed
+    )
     assert json.loads(lines[-1]) == IDS | {"Duration": 20}
     assert SECRET not in done.stdout
     assert volcengine.calls == ()
@@ -370,6 +384,7 @@ def test_a_dry_run_shows_the_number_that_would_be_sent(alone: dict[str, str]) ->
         (("huawei.update_individual_stream_job",), "there is no account of huawei; write an [accounts.NAME] table"),
         ((UPDATE, *WHOLE, "--set=Durtion=2"), "Durtion: is unknown here, or can't be changed by this call; there are"),
         ((UPDATE, "--set=Duration=20"), "--task: a task of the catalogue (`reelhook tasks list`) fills in AppId"),
+        ((UPDATE, *WHOLE[:3]), "Identifier, Handle and Duration are missing; expected one of them"),
         ((UPDATE, *WHOLE[:3], "--set=Duration=601"), "Duration: is 601; expected a whole number from 1 to 600"),
         ((UPDATE, *WHOLE[:3], '--set=Duration="20"'), 'Duration: is "20"; expected a whole number'),
         ((UPDATE, *WHOLE, "--set=Duration"), "--set Duration: expected Name=value, or Outer.Inner=value"),
@@ -436,6 +451,48 @@ def test_without_a_database_a_call_says_what_to_start(alone: dict[str, str]) -> 
     assert "start `reelhook serve`" in done.stderr
 
 
+# --- the sample of each page ---
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[path.stem for path in SAMPLES])
+def test_the_sample_request_of_a_page_is_taken_as_it_is_printed(
+    sample: Path, alone: dict[str, str], config: Path
+) -> None:
+    config.write_text(config.read_text() + CLINIC)
+    printed = sample.read_text()
+    if sample.suffix == ".txt":
+        query = "".join(printed.split()).partition("?")[2].split("&")
+        wanted = dict(one.split("=") for one in query if not one.startswith("Action="))
+    else:
+        wanted = json.loads(printed)
+    # The job that the call is about stands in the address of its sample.
+    ids = {"app_id": 1, "job_id": 1} if sample.stem.startswith("huawei.") else {}
+    given = [f"--set={name}={_typed(value)}" for name, value in (wanted | ids).items()]
+    done = asked("call", sample.stem, *given, "--dry-run", environ=alone)
+    assert done.returncode == 0, done
+    first, *_, last = done.stdout.splitlines()
+    if sample.suffix == ".txt":
+        assert dict(parse_qsl(first.partition("?")[2])) == wanted
+    elif ids:
+        assert first.endswith("/v2/apps/1/individual-stream-jobs/1")
+    else:
+        unsent = {"MaxIdleTime", "TargetStreams"} if sample.stem == UPDATE else set()
+        assert json.loads(last).items() >= {name: wanted[name] for name in wanted.keys() - unsent}.items()
+        assert json.loads(last).keys().isdisjoint(unsent)
+        assert all(f"{name} is no parameter of this call: it is not sent" in done.stderr for name in unsent)
+
+
+def _typed(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_what_the_api_takes_a_parameter_for_that_rules_must_say_is_told(alone: dict[str, str]) -> None:
+    done = asked("call", "volcengine.update_push_mixed_stream_to_cdn", *WHOLE[:3], "--dry-run", environ=alone)
+    assert done.returncode == 0, done
+    assert "IsUpdatePartialParam is not given: the API takes it for false; there is true (only what" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["IsUpdatePartialParam"] is False
+
+
 # --- how parameters are written ---------------------------------------------------------------------------------------
 
 
@@ -464,6 +521,30 @@ def test_without_a_database_a_call_says_what_to_start(alone: dict[str, str]) -> 
 )
 def test_values_are_read_as_in_rules_and_what_a_shell_has_as_one_word_stays_one(text: str, value: object) -> None:
     assert read_parameters([f"X={text}"], {}) == {"X": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1001", "1001"), ("020", "020"), ("1.50", "1.50"), ("true", "true"), ('"7"', "7"), ("null", None), ("", None)],
+)
+@pytest.mark.parametrize("name", ["RoomId", "Layout.CustomLayout.Canvas.Background"])
+def test_what_is_typed_is_text_where_nothing_but_text_is_wanted(name: str, text: str, value: object) -> None:
+    model = VENDORS["volcengine"].operations["update_record"].parameters
+    read: Any = read_parameters([f"{name}={text}", "Nonsense=1", "Layout.LayoutMode=2"], {}, model)
+    assert (read["Nonsense"], read["Layout"]["LayoutMode"]) == (1, 2)
+    for part in name.split("."):
+        read = read[part]
+    assert read == value
+
+
+def test_an_id_of_digits_is_typed_as_it_is(alone: dict[str, str]) -> None:
+    ids = [f"--set={name}=1001" for name in IDS]
+    done = asked("call", UPDATE, *ids, "--set=Duration=20", "--dry-run", environ=alone)
+    assert json.loads(done.stdout.splitlines()[-1]) == dict.fromkeys(IDS, "1001") | {"Duration": 20}
+    listed = ("aliyun.start_record_task", *ids, "--set=TemplateId=1", "--set=SubSpecUsers=[1001]")
+    assert 'SubSpecUsers[0]: is the number 1001; expected text, so write "1001" in quotes' in wrong(
+        asked("call", *listed, "--set=ChannelId=1", environ=alone)
+    )
 
 
 def test_dots_set_what_lies_deeper_beside_what_was_given() -> None:

@@ -14,6 +14,7 @@ from receivers import TOLD, Receiver, receiver
 from handlers.calling import Caller
 from handlers.clock import now_ms
 from handlers.errors import SettingsError, WrongRequest
+from handlers.settings import Secret
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from handlers.settings import Settings
     from standin.openapi import OpenApiStandin
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 _TASK = {"AppId": APP, "RoomId": "room", "TaskId": "task", "Duration": 20}
 
 
@@ -125,6 +127,43 @@ def test_a_batch_is_handed_over_in_one_request_under_a_name_of_its_own(
     assert [event["id"] for event in json.loads(came.body)] == [one.id for one in claimed.members]
     assert len(claimed.members) == 3
     assert came.headers["webhook-id"].startswith("bat_")
+
+
+def _with_another_key(settings: Settings, token: str | None) -> Settings:
+    accounts = dict(settings.accounts)
+    told = {"access_key_id": Secret.literal("AKOVER"), "security_token": token and Secret.literal(token)}
+    accounts["volcengine", "classroom"] = accounts["volcengine", "classroom"].model_copy(update=told)
+    return replace(settings, accounts=accounts)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("token", "verdict"), [(None, "give_up"), ("t0ken", "again")])
+def test_a_refused_key_is_tried_again_where_it_is_a_temporary_one(
+    database: Database, settings: Settings, clock: Clock, token: str | None, verdict: str
+) -> None:
+    caller = Caller(database, _with_another_key(settings, token), VENDORS, clock=clock)
+    refused, _ = performed(caller, taken(database, call(parameters=_TASK)), clock)
+    caller.close()
+    assert (refused.outcome.verdict, refused.outcome.code) == (verdict, "InvalidAccessKey")
+    assert ("the next try takes it as it is then" in refused.outcome.meaning) is (token is not None)
+
+
+@on_sqlite
+@pytest.mark.parametrize("changed", [{"Duration": 20}, {"Handle": True}])
+def test_what_a_repeat_of_an_unclear_call_does_is_told_as_it_is(
+    database: Database,
+    caller: Caller,
+    clock: Clock,
+    apis: Mapping[str, OpenApiStandin],
+    changed: Mapping[str, Any],
+) -> None:
+    apis["volcengine"].tasks.add(app_id=APP, room_id="room", task_id="task", type="segment")
+    apis["volcengine"].faults.add("nothing", times=1)
+    ids = {name: value for name, value in _TASK.items() if name != "Duration"}
+    lost, _ = performed(caller, taken(database, call(parameters={**ids, **changed})), clock)
+    said = "ends the slice that is being cut, and begins one more" if "Duration" in changed else "does no harm"
+    assert lost.outcome.is_unclear
+    assert lost.outcome.meaning.endswith(f"it may have had its effect, and a repeat {said}")
 
 
 def test_what_can_not_be_called_any_more_is_never_begun(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from handlers.errors import SettingsError, WrongRequest
 from handlers.events import KINDS, TaskKey
-from handlers.operation import Outcome, Response, complete, dry_run, find_problems, shown_headers
+from handlers.operation import Outcome, Request, Response, complete, dry_run, find_problems, shown_headers
 from handlers.settings import Account, Secret
 from handlers.settings.kinds import ACCOUNTS
 from handlers.vendor import Vendor
@@ -35,9 +35,12 @@ def vendor_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def request_of(name: str, who: Account, told: dict[str, Any]) -> Any:
+    return OPERATIONS[name].request(told["parameters"], who, told["at"], told["nonce"])
+
+
 def requested(name: str, who: Account | None = None) -> Any:
-    told = golden(name)
-    return OPERATIONS[name].request(told["parameters"], who or account(vendor_of(name)), told["at"], told["nonce"])
+    return request_of(name, who or account(vendor_of(name)), golden(name))
 
 
 # --- the golden request -----------------------------------------------------------------------------------------------
@@ -128,8 +131,12 @@ def test_a_dry_run_shows_the_signed_request_without_its_secrets(name: str) -> No
     text = dry_run(OPERATIONS[name], told["parameters"], who, at=told["at"], nonce=told["nonce"])
     assert text.startswith(f"{told['request']['method']} {told['request']['url']}\n")
     assert told["request"]["body"] in text
-    assert "HMAC-SHA256 (hidden)" in text
-    assert all(secret not in text for secret in (KEY, SECRET, TOKEN, "Signature="))
+    signed = request_of(name, who, told).headers["Authorization"]
+    before, _, signature = signed.partition("Signature=")
+    assert f"Authorization: {before}Signature=(hidden)\n" in f"{text}\n"
+    assert f"={KEY}" in before
+    assert "SignedHeaders=" in before
+    assert all(secret not in text for secret in (SECRET, TOKEN, signature))
 
 
 @each_operation
@@ -137,6 +144,13 @@ def test_no_secret_stands_in_the_repr_of_a_request_or_in_its_shown_headers(name:
     request = requested(name, account(vendor_of(name), temporary=True))
     for text in (repr(request), json.dumps(shown_headers(request))):
         assert all(secret not in text for secret in (KEY, SECRET, TOKEN, "Signature="))
+
+
+def test_a_header_in_another_form_than_a_signature_is_hidden_whole() -> None:
+    signed = "HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c"
+    for text in ("Bearer Signature=x", "MNS key:c2ln", f"x {signed}", f"{signed}, Token=d", "a b"):
+        request = Request(method="GET", url="http://x/", headers={"Authorization": text})
+        assert shown_headers(request, names_key=True) == {"Authorization": f"{text.partition(' ')[0]} (hidden)"}
 
 
 def test_the_key_of_a_push_address_is_not_shown() -> None:
@@ -339,8 +353,9 @@ def every_answer() -> list[Any]:
 @pytest.mark.parametrize(("vendor", "what"), every_answer())
 def test_a_captured_answer_is_understood(vendor: str, what: str) -> None:
     told = answers(vendor)[what]
-    expected: dict[str, Any] = told["outcome"]
+    expected: dict[str, Any]
     for operation in VENDORS[vendor].operations.values():
+        expected = told["outcome"] | told.get(operation.name, {})
         found = operation.outcome(response(told["status"], told["body"], told["headers"]))
         assert {name: getattr(found, name) for name in expected} == expected
         for name in ("code", "request_id", "is_throttled", "is_unclear", "after_ms"):
@@ -348,14 +363,14 @@ def test_a_captured_answer_is_understood(vendor: str, what: str) -> None:
         assert found.detail or found.code
 
 
-def coded(vendor: str, code: str, status: int) -> Outcome:
-    """Return what is made of an answer with this code in the vendor's form."""
+def coded(vendor: str, code: object, status: int) -> Outcome:
+    """Return what is made of an answer with this code in the vendor's form, to a call that starts nothing."""
     bodies: dict[str, Any] = {
         "volcengine": {"ResponseMetadata": {"Error": {"Code": code, "Message": "why"}}},
         "aliyun": {"RequestId": "r", "Code": code, "Message": "why"},
         "huawei": {"error_code": code, "error_msg": "why"},
     }
-    operation = next(iter(VENDORS[vendor].operations.values()))
+    operation = next(one for one in VENDORS[vendor].operations.values() if one.derived is None)
     return operation.outcome(response(status, bodies[vendor]))
 
 
@@ -377,8 +392,77 @@ def test_a_code_that_no_table_lists_goes_by_its_family(vendor: str, family: str)
     assert coded(vendor, code, 400).verdict == CODES[vendor].FAMILIES[family].verdict
 
 
-def test_a_task_that_is_there_already_is_done() -> None:
-    assert coded("aliyun", "TaskExisted", 200).verdict == "done"
+def test_a_task_that_is_there_already_is_what_a_start_wanted_and_no_other_call() -> None:
+    answer = response(200, {"RequestId": "r", "Code": "TaskExisted", "Message": "why"})
+    verdicts = {name: one.outcome(answer).verdict for name, one in VENDORS["aliyun"].operations.items()}
+    assert verdicts == {"start_record_task": "done", "update_record_task": "give_up", "stop_record_task": "give_up"}
+
+
+@pytest.mark.parametrize(("code", "said"), [(5, "5"), (0, "0"), (True, "True"), ({"a": 1}, "Code"), ("Odd", "Odd")])
+@pytest.mark.parametrize("name", ["Code", "code"])
+def test_a_code_of_alibabas_is_an_error_in_whatever_form_it_comes(code: object, said: str, name: str) -> None:
+    for operation in VENDORS["aliyun"].operations.values():
+        found = operation.outcome(response(200, {"RequestId": "r", name: code, "message": "why"}))
+        assert (found.verdict, found.code, found.detail) == ("give_up", said, "why")
+
+
+@pytest.mark.parametrize("body", [{"Code": ""}, {"Code": None}, {"code": "OK"}, {"Code": "OK", "Message": "OK"}])
+def test_a_code_of_alibabas_that_says_nothing_or_ok_is_no_error(body: dict[str, Any]) -> None:
+    for operation in VENDORS["aliyun"].operations.values():
+        assert operation.outcome(response(200, {"RequestId": "r", **body})).verdict == "done"
+        assert operation.outcome(response(500, {"RequestId": "r", **body})).verdict == "again"
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        ({}, "done"),
+        ({"error_code": ""}, "done"),
+        ({"error_code": None, "state": "RUNNING"}, "done"),
+        ({"error_code": 5}, "give_up"),
+        ({"error_code": {}}, "give_up"),
+        ([], "again"),
+        ("", "again"),
+    ],
+)
+def test_what_huawei_answers_with_200_is_done_unless_it_is_an_error_or_no_object(body: object, verdict: str) -> None:
+    assert OPERATIONS["huawei.update_individual_stream_job"].outcome(response(200, body)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("vendor", "code", "status", "verdict"),
+    [
+        ("aliyun", "InvalidSecurityToken.Expired", 400, "again"),
+        ("aliyun", "InvalidSecurityToken.MismatchWithAccessKey", 400, "give_up"),
+        ("aliyun", "InvalidAccessKeyId.NotFound", 404, "give_up"),
+        ("volcengine", "InvalidAccessKey", 401, "give_up"),
+        ("volcengine", "SignatureDoesNotMatch", 401, "give_up"),
+        ("volcengine", "NeverHeardOf", 401, "give_up"),
+        ("huawei", "APIGW.0301", 401, "give_up"),
+        ("huawei", "NeverHeardOf", 401, "give_up"),
+    ],
+)
+def test_a_key_that_is_refused_is_told_from_other_refusals(vendor: str, code: str, status: int, verdict: str) -> None:
+    found = coded(vendor, code, status)
+    assert (found.verdict, found.is_key_refused) == (verdict, True)
+    assert not coded(vendor, "Other", 400).is_key_refused
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("volcengine.update_segment", {"Duration": 20}, "ends the slice that is being cut, and begins one more"),
+        ("volcengine.update_segment", {"Handle": True}, None),
+        ("aliyun.stop_record_task", {}, "finds the task gone, which is an error without harm"),
+    ],
+)
+def test_what_a_repeat_does_is_told_by_what_the_call_sets(
+    name: str, parameters: dict[str, Any], said: str | None
+) -> None:
+    operation = OPERATIONS[name]
+    assert operation.is_repeatable
+    assert operation.repeat is not None
+    assert operation.repeat(parameters) == said
 
 
 @each_vendor

@@ -11,7 +11,7 @@ import pytest
 from calling import OPERATIONS, golden
 
 from handlers.errors import WrongRequest
-from handlers.operation import Parameters, complete, find_problems
+from handlers.operation import Parameters, complete, find_problems, find_unsent, takes_text
 from handlers.vendors.aliyun.parameters import MEDIA_ENCODES, TASK_PROFILES
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ PROPORTION = ([0.01, 1], [0, -1, 1.01, "1", float("nan")])
 PICTURE = (
     [
         "https://x.example.com/a.png",
+        "https://x.example.com/a.jpg!small",
+        "https://x.example.com/123.jpg~tplv-abc-image.image",
+        "https://x.example.com/pic.php?id=3",
+        "https://x.example.com/v1.2/picture",
+        "https://x.example.com/thumb.jpg?from=a.gif",
         "http://x.example.com/a.JPEG?sign=1",
         "https://x.example.com/picture?id=3",
         f"https://x.example.com/{'a' * 996}.png",
@@ -40,7 +45,7 @@ PICTURE = (
     [
         "ftp://x.example.com/a.png",
         "a.png",
-        "https://x.example.com/a.gif",
+        *[f"https://x.example.com/a.{kind}" for kind in ("gif", "WEBP", "bmp", "svg", "avif", "heic", "tiff", "tif")],
         f"https://x.example.com/{'a' * 1000}.png",
         "https://x.example.com/a b.png",
         "http://[::1/a.png",
@@ -50,6 +55,7 @@ PICTURE = (
 POSITION = ([[0, 0, 0], [-100, 100, 1.5]], [[0, 0], [0, 0, 0, 0], [0, 0, 101], [0, 0, "1"], 3])
 AXIS = ([[1, 0, 0]], [[1, 0], [1, 0, 0, 0], ["x", 0, 0]])
 ALI_ID = (["a", "lesson 7", "学"], ["", 7, None])
+ALI_ONE_ID = (ALI_ID[0], [*ALI_ID[1], "a,b"])
 USERS = ([["a"], ["a"] * 16], [[], ["a"] * 17, [""], [7], "a"])
 ALI_SOURCE = (["camera", "shareScreen"], ["screen", "Camera", 1])
 ORDER = ([0, 9], [-1, "0", 1.5])
@@ -62,8 +68,11 @@ Row = tuple[str, str, tuple[list[Any], list[Any]], str]
 
 def ids(name: str) -> list[Row]:
     rule = "1 to 128 of the characters"
-    needed = [(name, key, (ID[0], [*ID[1], None]), rule) for key in ("AppId", "RoomId", "TaskId")]
-    return [*needed, (name, "BusinessId", ID, rule)]
+    needed = [(name, key, (ID[0], [*ID[1], None]), rule) for key in ("AppId", "RoomId")]
+    clients = f"{'c' * 128}@@{'t' * 128}"
+    task_id = ([*ID[0], clients], [*ID[1], None, f"{clients}t"]) if name == PUSH else (ID[0], [*ID[1], None, clients])
+    business_id = ([*ID[0], ""], ID[1][1:])
+    return [*needed, (name, "TaskId", task_id, rule), (name, "BusinessId", business_id, rule)]
 
 
 def region(name: str) -> list[Row]:
@@ -111,8 +120,8 @@ def picture(name: str, most: int) -> list[Row]:
 
 def mixed(name: str) -> list[Row]:
     return [
-        (name, "AppId", ALI_ID, "text that is not empty"),
-        (name, "ChannelId", ALI_ID, "text that is not empty"),
+        (name, "AppId", ALI_ONE_ID, "text that is not empty|takes one only"),
+        (name, "ChannelId", ALI_ONE_ID, "text that is not empty|takes one only"),
         (name, "TemplateId", ALI_ID, "text that is not empty"),
         (
             name,
@@ -167,6 +176,8 @@ TABLE: list[Row] = [
     (SEGMENT, "Identifier", ID, "1 to 128 of the characters"),
     (SEGMENT, "Handle", FLAG, "true or false"),
     (SEGMENT, "Duration", ([1, 20, 600], [0, 601, -1, 20.5, 20.0, "20", True, 2**70]), "from 1 to 600"),
+    (SEGMENT, "MaxIdleTime", ([200], ["200", 1.5]), "a whole number, which is not sent"),
+    (SEGMENT, "TargetStreams", ([{"StreamList": [{"UserId": "u"}, {"UserId": "u"}]}], [7, []]), "which is not sent"),
     *ids(RECORD),
     *picture(RECORD, 17),
     *ids(PUSH),
@@ -197,8 +208,11 @@ TABLE: list[Row] = [
     (START, "MixMode", ([1, None], [2, "1", True]), "0 (single streams) or 1 (mixed"),
     (START, "SourceType", ([None], ["screen"]), '"camera" or "shareScreen"'),
     (START, "StreamType", ([None], [2, "0"]), "0 (as sent) or 1 (sound alone)"),
+    (START, "BackgroundColor", ([0], ["#fff"]), "which is not sent"),
+    (START, "Backgrounds", ([[{}]], [{}]), "which is not sent"),
+    (START, "Watermarks", ([[{}]], [{}]), "which is not sent"),
     *mixed(UPDATE),
-    (STOP, "AppId", ALI_ID, "text that is not empty"),
+    (STOP, "AppId", ALI_ONE_ID, "text that is not empty|takes one only"),
     (STOP, "TaskId", (["a", "x" * 55], ["", "x" * 56, "a/b", None]), "1 to 55 of the characters"),
     *[
         (JOB, key, (["a", "6a1b", "x" * 256, "ü"], ["", "a/b", "a\\b", ".", "..", "a b", "a\n", "x" * 257, 7]), "")
@@ -216,6 +230,12 @@ TABLE: list[Row] = [
         "",
     ),
 ]
+
+
+NOT_SENT = {
+    *((SEGMENT, path) for path in ("MaxIdleTime", "TargetStreams")),
+    *((START, path) for path in ("BackgroundColor", "Backgrounds", "Watermarks")),
+}
 
 
 def put(parameters: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -254,7 +274,8 @@ def test_what_keeps_a_constraint_is_taken(name: str, path: str, value: Any, _rul
     parameters = put(base(name), path, value)
     assert find_problems(OPERATIONS[name].parameters, parameters) == ()
     sent = complete(OPERATIONS[name].parameters, parameters)
-    assert (re.split(r"[.\[]", path)[0] in sent) or value is None
+    is_left_out = (value is None and "." not in path) or (path, value) == ("BusinessId", "") or (name, path) in NOT_SENT
+    assert (re.split(r"[.\[]", path)[0] in sent) is not is_left_out
 
 
 @pytest.mark.parametrize(("name", "path", "value", "rule"), examples(good=False))
@@ -296,6 +317,12 @@ TOGETHER: list[tuple[str, dict[str, Any], str | None]] = [
     (RECORD, {**VOLC, "TargetStreams": streams(0, 1), "Layout": layout(0)}, "a region for every stream"),
     (RECORD, {**VOLC, "TargetStreams": streams(0), "Layout": layout(0, 1)}, "a stream for every region"),
     (RECORD, {**VOLC, "TargetStreams": streams(0, 0)}, "holds the Index 0 more than once"),
+    (RECORD, {**VOLC, "TargetStreams": streams(0), "Layout": layout(0, 0)}, "place the StreamIndex 0 more than once"),
+    (RECORD, {**VOLC, "Layout": layout(1, 1)}, "place the StreamIndex 1 more than once"),
+    (PUSH, {**PART, "Layout": layout(1, 1)}, "place the StreamIndex 1 more than once"),
+    (SEGMENT, VOLC, "or nothing is updated"),
+    (SEGMENT, {**VOLC, "MaxIdleTime": 200}, "or nothing is updated"),
+    (SEGMENT, {**VOLC, "Handle": False}, None),
     (RECORD, {**VOLC, "TargetStreams": streams(*range(17)), "Layout": layout(*range(17))}, None),
     (RECORD, {**VOLC, "Layout": {"CustomLayout": {}}}, "is missing; expected 2"),
     (PUSH, WHOLE, None),
@@ -317,6 +344,8 @@ TOGETHER: list[tuple[str, dict[str, Any], str | None]] = [
     (START, {**ALI, "MixMode": 0, "MediaEncode": 20}, "MediaEncode without an effect in MixMode 0"),
     (START, {**ALI, "MixMode": 0, "SubSpecUsers": ["a"]}, "SubSpecUsers without an effect in MixMode 0"),
     (START, {**ALI, "MixMode": 0, "UserPanes": [{"PaneId": 0}]}, "UserPanes without an effect in MixMode 0"),
+    (START, {**ALI, "MixMode": 0, "Watermarks": []}, "Watermarks without an effect in MixMode 0"),
+    (START, {**ALI, "MixMode": 1, "Watermarks": []}, None),
     (START, {**ALI, "MixMode": 1, "StreamType": 0}, "StreamType without an effect in MixMode 1"),
     (START, {**ALI, "SourceType": "camera"}, "SourceType without an effect in MixMode 1"),
 ]
@@ -353,14 +382,13 @@ def test_panes_are_taken_up_to_the_inputs_that_the_profile_pays_for(name: str, p
 # --- what an update can't change --------------------------------------------------------------------------------------
 
 UNKNOWN = [
-    (SEGMENT, "MaxIdleTime", "Identifier, Handle, Duration"),
-    (SEGMENT, "TargetStreams", "Identifier, Handle, Duration"),
+    (SEGMENT, "Control", "Identifier, Handle, Duration"),
     (RECORD, "Encode", "TargetStreams, Layout"),
     (RECORD, "Layout.MainVideoStream", "LayoutMode, CustomLayout"),
     (PUSH, "Encode.VideoCodec", "VideoFps"),
     (PUSH, "Encode.AudioProfile", "VideoFps"),
     (PUSH, "Control.MaxIdleTime", "SpatialConfig"),
-    (START, "BackgroundColor", "MediaEncode"),
+    (START, "ClockWidgets", "MediaEncode"),
     (START, "SubSpecUsers.1", "SubSpecUsers"),
     (UPDATE, "MixMode", "MediaEncode"),
     (UPDATE, "StreamType", "MediaEncode"),
@@ -377,6 +405,25 @@ def test_an_unknown_parameter_is_refused_with_those_that_are_known(name: str, pa
     assert problem.name == path
     assert "can't be changed by this call" in problem.reason
     assert known in problem.reason
+    assert not any(path in problem.reason for _, path in NOT_SENT if name in {SEGMENT, START})
+
+
+@pytest.mark.parametrize(("name", "path"), sorted(NOT_SENT))
+def test_what_a_page_shows_and_the_api_does_not_have_is_taken_and_not_sent(name: str, path: str) -> None:
+    (value, *_), _ = next(values for one, other, values, _ in TABLE if (one, other) == (name, path))
+    parameters = {**base(name), path: value} if name == SEGMENT else {**ALI, path: value}
+    model = OPERATIONS[name].parameters
+    assert find_unsent(model, parameters) == (path,)
+    assert complete(model, parameters) == complete(model, {**parameters, path: None})
+    assert any(path in warning and "not sent" in warning for warning in OPERATIONS[name].warnings)
+
+
+@pytest.mark.parametrize(("value", "came"), [(1001, "the number 1001"), (True, "true"), (-7, "the number -7")])
+def test_a_number_where_text_is_wanted_is_told_how_to_be_written(value: object, came: str) -> None:
+    written = came.rpartition(" ")[2]
+    for name, path in ((SEGMENT, "RoomId"), (JOB, "app_id"), (START, "TaskId")):
+        (problem,) = find_problems(OPERATIONS[name].parameters, put(base(name), path, value))
+        assert problem.reason.startswith(f'is {came}; expected text, so write "{written}" in quotes: ')
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -387,6 +434,9 @@ def test_null_is_as_good_as_left_out(name: str) -> None:
     nothing = {**parameters, **dict.fromkeys(optional)}
     if name == PUSH:
         nothing["IsUpdatePartialParam"] = True
+    if name == SEGMENT:  # nothing at all is no update
+        optional.remove("Handle")
+        nothing["Handle"] = True
     assert complete(model, nothing).keys() == parameters.keys() - set(optional)
 
 
@@ -399,6 +449,28 @@ def test_numbers_are_sent_as_they_were_written() -> None:
     parameters = put(golden(RECORD)["parameters"], f"{REGION}.Alpha", 1.0)
     sent = complete(OPERATIONS[RECORD].parameters, parameters)["Layout"]["CustomLayout"]["Regions"][0]
     assert [repr(sent[key]) for key in ("Alpha", "WidthProportion", "ZOrder")] == ["1", "0.5", "0"]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_is_text_is_known(name: str) -> None:
+    model = OPERATIONS[name].parameters
+    told = golden(name)["parameters"]
+    for key, value in told.items():
+        assert takes_text(model, [key]) is isinstance(value, str)
+    assert not takes_text(model, ["Nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("path", "is_text"),
+    [
+        (f"{LAYOUT}.Canvas.Background", True),
+        (f"{LAYOUT}.Canvas.Width", False),
+        (f"{LAYOUT}.Canvas", False),
+        ("IsUpdatePartialParam", False),
+    ],
+)
+def test_what_is_text_is_known_in_depth(path: str, *, is_text: bool) -> None:
+    assert takes_text(OPERATIONS[PUSH].parameters, path.split(".")) is is_text
 
 
 # --- the table is complete --------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_the_vendors_sdk_signs_the_same_request_the_same(name: str, *, temporary
 ANY_CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@given(user=ANY_CHARACTERS, channel=ANY_CHARACTERS)
+@given(user=ANY_CHARACTERS, channel=ANY_CHARACTERS.map(lambda text: text.replace(",", "-")))
 def test_whatever_users_and_channels_are_called_alibabas_sdk_signs_it_the_same(user: str, channel: str) -> None:
     parameters = {**golden("aliyun.update_record_task")["parameters"], "ChannelId": channel, "SubSpecUsers": [user]}
     request = OPERATIONS["aliyun.update_record_task"].request(parameters, account("aliyun"), IN_2026, "n")

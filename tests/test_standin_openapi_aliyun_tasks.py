@@ -47,6 +47,11 @@ def test_a_task_id_is_up_to_55_letters_digits_and_dashes(api: OpenApiStandin, ta
     assert aliyun(api, "StartRecordTask", TaskId="x" * 55).status == 200
 
 
+@pytest.mark.parametrize("name", ["AppId", "ChannelId"])
+def test_one_id_is_taken_and_not_several(api: OpenApiStandin, name: str) -> None:
+    assert error(api, "StartRecordTask", **{name: "a,b"}) == (400, f"Invalid{name}.Malformed")
+
+
 @pytest.mark.parametrize("number", sorted(MEDIA_ENCODES))
 def test_each_media_encode_of_the_table_is_known(api: OpenApiStandin, number: int) -> None:
     assert aliyun(api, "StartRecordTask", MediaEncode=number).status == 200

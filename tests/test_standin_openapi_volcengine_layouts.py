@@ -46,6 +46,7 @@ LAYOUTS = ["UpdateRecord", "UpdatePushMixedStreamToCDN"]
         {"TargetStreams": streams(0, 1), "Layout": layout(0)},
         {"TargetStreams": streams(0), "Layout": layout(0, 1)},
         {"TargetStreams": streams(0, 0), "Layout": layout(0)},
+        {"TargetStreams": streams(0), "Layout": layout(0, 0)},
         {"TargetStreams": {"StreamList": [{"UserId": "u"}]}, "Layout": layout()},
         {"TargetStreams": streams(0)},
         {"TargetStreams": {"StreamList": [{"Index": 0}]}, "Layout": layout(0)},
@@ -88,6 +89,33 @@ def test_a_wrong_optional_value_of_a_region_is_silently_its_default(
     applied: Any = api.calls[-1].applied
     assert applied["Layout"]["CustomLayout"]["Regions"][0][name] == default
     assert name in api.calls[-1].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        ("https://x/a.png", True),
+        ("https://x/a.jpg!small", True),
+        ("https://x/pic.php?id=3", True),
+        ("https://x/a.gif", False),
+        ("https://x/a.WEBP?v=1", False),
+    ],
+)
+def test_a_picture_is_taken_unless_its_address_ends_like_another_format(
+    api: OpenApiStandin, url: str, *, is_taken: bool
+) -> None:
+    call(api, "UpdateRecord", TargetStreams=streams(0), Layout=layout(0, AlternateImage=url))
+    (record,) = (task for task in api.tasks.all() if task.key.type == "record")
+    assert record.settings["Layout"]["CustomLayout"]["Regions"][0]["AlternateImage"] == (url if is_taken else None)
+
+
+def test_a_push_may_have_the_id_of_a_client_and_its_own(api: OpenApiStandin) -> None:
+    clients = f"{'c' * 128}@@{'t' * 128}"
+    for type_ in ("record", "push"):
+        api.tasks.add(type=type_, app_id="a", room_id="r", task_id=clients)
+    assert call(api, "UpdatePushMixedStreamToCDN", TaskId=clients)["Result"] == "ok"
+    assert error(api, "UpdatePushMixedStreamToCDN", TaskId=f"{clients}t") == "InvalidParameter"
+    assert error(api, "UpdateRecord", TaskId=clients) == "InvalidParameter"
 
 
 def test_the_size_of_the_canvas_can_not_be_changed(api: OpenApiStandin) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handlers.errors import WrongRequest
 from handlers.events import TaskKey
-from handlers.operation import complete, dry_run
+from handlers.operation import complete, dry_run, find_unsent
 from handlers.rules.parameters import own_names
 from handlers.settings.values import listed, meant, quoted
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from handlers.operation import Operation
     from handlers.questions.items import Item
@@ -37,6 +38,8 @@ class Wanted:
     business_id: str | None = None
     #: a name that was made for a new task, as it was not given: the parameter and its value
     made: tuple[str, str] | None = None
+    #: what whoever wants it may not expect of it, one sentence each
+    notes: tuple[str, ...] = ()
 
 
 def names_of_operations() -> list[str]:
@@ -79,6 +82,8 @@ def want(  # noqa: PLR0913 - what somebody may say of a call
     made = None if operation.derived is None or operation.derived in given else (operation.derived, _new_name())
     if made is not None:
         filled[made[0]] = made[1]
+    assumed = {one: value for one, value in operation.assumed.items() if filled.get(one) is None}
+    filled |= assumed
     wanted = Wanted(
         name=name,
         operation=operation,
@@ -88,6 +93,7 @@ def want(  # noqa: PLR0913 - what somebody may say of a call
         task_key=key,
         business_id=business_id,
         made=made,
+        notes=tuple(_notes(operation, filled, assumed)),
     )
     shown(wanted, at=at, nonce="")  # so that a key that is missing shows now, and not only at the first attempt
     return wanted
@@ -145,6 +151,14 @@ def _completed(operation: Operation, filled: Mapping[str, Any], task: Item | Non
         is_missing = task is None and any(one not in filled for one in own.intersection(exc.wrong))
         fills = f"a task of the catalogue (`reelhook tasks list`) fills in {listed(sorted(own))}"
         raise WrongRequest(exc.wrong | ({"--task": fills} if is_missing else {})) from None
+
+
+def _notes(operation: Operation, filled: Mapping[str, Any], assumed: Mapping[str, Any]) -> Iterator[str]:
+    said = {known.alias or name: known.description for name, known in operation.parameters.model_fields.items()}
+    for name, value in assumed.items():
+        yield f"{name} is not given: the API takes it for {json.dumps(value)}; there is {said[name]}"
+    for name in find_unsent(operation.parameters, filled):
+        yield f"{name} is no parameter of this call: it is not sent"
 
 
 def _new_name() -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from handlers.errors import WrongRequest
+from handlers.operation import takes_text
 from handlers.rules.nodes import Mapping as MapNode
 from handlers.rules.nodes import Scalar, read_nodes
 from handlers.rules.nodes import Sequence as ListNode
@@ -16,6 +17,7 @@ from handlers.settings.values import quoted
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from handlers.operation import Parameters
     from handlers.rules.nodes import Node
 
 _LONGEST_SHOWN: Final = 60
@@ -36,10 +38,13 @@ def read_object(text: str) -> dict[str, Any]:
     return value
 
 
-def read_parameters(written: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def read_parameters(
+    written: Sequence[str], given: Mapping[str, Any], model: type[Parameters] | None = None
+) -> dict[str, Any]:
     """Return what was given with what is written set in it; raise WrongRequest with every one that can't be read.
 
     A value is read as in rules.yaml, by the core rules of YAML 1.2, of which JSON is a part: 20 is a number, "20" text.
+    Where the parameter can be nothing but text, by the call's `model`, what is typed is its text: 1001 needs no quotes.
     """
     parameters: dict[str, Any] = json.loads(json.dumps(given))
     wrong: dict[str, str] = {}
@@ -50,7 +55,8 @@ def read_parameters(written: Sequence[str], given: Mapping[str, Any]) -> dict[st
         if why is None:
             seen.add(name)
             try:
-                _put(parameters, name, _value(text))
+                is_text = model is not None and takes_text(model, name.split("."))
+                _put(parameters, name, _value(text, is_text=is_text))
             except ValueError as exc:
                 why = str(exc)
         if why is not None:
@@ -78,7 +84,7 @@ def _put(parameters: dict[str, Any], name: str, value: Any) -> None:  # noqa: AN
     inside[last] = value
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _value(text: str, *, is_text: bool) -> Any:  # noqa: ANN401 - any JSON value
     text = text.strip()
     findings = Findings()
     if text.startswith(_OPENINGS):
@@ -90,7 +96,7 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any JSON value
     # A shell's word is no line of a file: `a: b` and `room #7` are text, where rules.yaml would want quotes.
     match read_nodes(f"- {text}", findings):
         case ListNode(items=(Scalar(text=read, style="") as one,)) if read == text and not findings.errors:
-            return one.value
+            return text if is_text and one.value is not None else one.value
     return text
 
 

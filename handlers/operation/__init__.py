@@ -6,10 +6,19 @@ An operation builds a request and reads an answer. It never sends, sleeps or loo
 from __future__ import annotations
 
 from handlers.operation.access import Access, access_of, host_of, one_line
-from handlers.operation.answers import Meaning, read_object, refused, request_id_of, told, unheard
+from handlers.operation.answers import Meaning, code_of, read_object, refused, request_id_of, told, unheard
 from handlers.operation.call import Operation, Outcome, Request, Response, Verdict
 from handlers.operation.dry_run import dry_run, shown_headers
-from handlers.operation.parameters import Number, Parameters, Problem, complete, find_problems, holds
+from handlers.operation.parameters import (
+    Number,
+    Parameters,
+    Problem,
+    complete,
+    find_problems,
+    find_unsent,
+    holds,
+    takes_text,
+)
 
 __all__ = [
     "Access",
@@ -23,9 +32,11 @@ __all__ = [
     "Response",
     "Verdict",
     "access_of",
+    "code_of",
     "complete",
     "dry_run",
     "find_problems",
+    "find_unsent",
     "holds",
     "host_of",
     "one_line",
@@ -33,6 +44,7 @@ __all__ = [
     "refused",
     "request_id_of",
     "shown_headers",
+    "takes_text",
     "told",
     "unheard",
 ]

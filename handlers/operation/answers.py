@@ -31,6 +31,8 @@ class Meaning:
     #: what is known of it, in our words
     says: str
     is_throttled: bool = False
+    #: the vendor doesn't take the key; a temporary one may be replaced before the next try
+    is_key_refused: bool = False
 
 
 def refused(meaning: Meaning, response: Response, *, code: str, message: object, request_id: str | None) -> Outcome:
@@ -43,6 +45,7 @@ def refused(meaning: Meaning, response: Response, *, code: str, message: object,
         request_id=request_id,
         is_throttled=meaning.is_throttled or response.status == _THROTTLED,
         after_ms=_wait(response) if meaning.verdict == "again" else None,
+        is_key_refused=meaning.is_key_refused,
     )
 
 
@@ -84,6 +87,11 @@ def told(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return storable(value)[:_LONGEST_NAME] if isinstance(value, str) and value else None
+
+
+def code_of(value: object, name: str) -> str:
+    """Return what an answer has as its code as text; the name of its field where it is neither text nor a number."""
+    return str(value) if isinstance(value, str | int | float) else name
 
 
 def request_id_of(response: Response, said: object, header: str) -> str | None:

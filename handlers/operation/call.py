@@ -60,6 +60,8 @@ class Outcome:
     is_unclear: bool = False
     #: milliseconds after which the other side wants the next try
     after_ms: int | None = None
+    #: the vendor doesn't take the key that the call was signed with
+    is_key_refused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +84,14 @@ class Operation:
     lane: Callable[[Mapping[str, Any]], str | None]
     #: calls that the API takes in one second of one vendor account; None: not documented
     limit: int | None
-    #: a repeat does no harm, so that a call without an answer is made again
+    #: a repeat does no harm but what `repeat` tells, so that a call without an answer is made again
     is_repeatable: bool
     #: of the task that it is about; None: it makes one, or is about none
     task_type: TaskType | None
+    #: says what a call of these parameters does when it is made once more, such as "cuts one more slice"; None: nothing
+    repeat: Callable[[Mapping[str, Any]], str | None] | None = None
+    #: what the API takes a parameter for that is left out, where a rule has to say it: a call by hand may leave it out
+    assumed: Mapping[str, Any] = field(default_factory=dict)
     #: tells whether a newer call of the same task (the first) makes an older one superfluous; None: never
     covers: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None = None
     #: the parameter that must grow from call to call of one task

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,7 +24,7 @@ class Parameters(BaseModel):
     """The parameters of one operation under the API's own names, as aliases; an unknown one is refused.
 
     Each field's description says what is expected, so that it can follow "expected". A field with repr=False is not
-    quoted. Null is as good as left out.
+    quoted, one with exclude=True is taken and not sent. Null is as good as left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
@@ -78,6 +79,30 @@ def find_problems(model: type[Parameters], values: Mapping[str, Any]) -> tuple[P
     return ()
 
 
+def find_unsent(model: type[Parameters], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of those that are given, and taken, but no parameters of the API's: they are not sent."""
+    unsent = (field.alias or name for name, field in model.model_fields.items() if field.exclude)
+    return tuple(name for name in unsent if values.get(name) is not None)
+
+
+def takes_text(model: type[Parameters], place: Sequence[str | int]) -> bool:
+    """Tell whether the parameter at the place is text, and can be nothing else; not of one that isn't known."""
+    _, field = _find(model, place)
+    return field is not None and _types(field.annotation) == {str}
+
+
+def _types(annotation: object) -> set[type]:
+    if get_origin(annotation) is Literal:
+        return {type(value) for value in get_args(annotation)}
+    if isinstance(annotation, type):
+        return set() if annotation is type(None) else {annotation}
+    if get_origin(annotation) is Annotated:
+        return _types(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return set().union(*map(_types, get_args(annotation)))
+    return {object}  # a list, an object: no plain value
+
+
 def holds(newer: object, older: object) -> bool:
     """Tell whether everything that the older value sets is set by the newer one too; a list is set as a whole."""
     if not isinstance(older, Mapping):
@@ -99,12 +124,23 @@ def _said(kind: str, message: str, value: object, owner: type[Parameters], field
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        names = ", ".join(known.alias or name for name, known in owner.model_fields.items())
+        names = ", ".join(known.alias or name for name, known in owner.model_fields.items() if not known.exclude)
         return f"is unknown here, or can't be changed by this call; there are {names}"
     expected = f"expected {_expected(field)}" if field else message
     if kind == "missing":
         return f"is missing; {expected}"
-    return f"is {_shown(value)}; {expected}" if field is None or field.repr else f"is wrong; {expected}"
+    if field is not None and not field.repr:
+        return f"is wrong; {expected}"
+    if kind == "string_type" and _is_word(value):
+        came = json.dumps(value)
+        what = came if isinstance(value, bool) else f"the number {came}"
+        return f'is {what}; expected text, so write "{came}" in quotes: {_expected(field) if field else message}'
+    return f"is {_shown(value)}; {expected}"
+
+
+def _is_word(value: object) -> bool:
+    """Tell whether a value was meant as text, perhaps: what is read as a number, or as true or false."""
+    return isinstance(value, int) and abs(value) < _LARGEST_SHOWN
 
 
 def _find(model: type[Parameters], place: Sequence[str | int]) -> tuple[type[Parameters], FieldInfo | None]:

@@ -32,7 +32,8 @@ _DONE: Final = "done"
     "written",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter; OUTER.INNER=VALUE for what lies deeper. Values are read as in rules.yaml, lists as JSON.",
+    help="A parameter; OUTER.INNER=VALUE for what lies deeper. Values are read as in rules.yaml, lists as JSON, "
+    "and as they stand where text is wanted.",
 )
 @click.option(
     "--json-parameters",
@@ -72,10 +73,10 @@ def _call(settings: Settings, operation: str | None, options: Mapping[str, Any])
 
     if operation is None:
         raise WrongRequest({"OPERATION": f"is not given; known: {listed(names_of_operations())}"})
-    find_operation(operation)
+    model = find_operation(operation).parameters
     seconds = _seconds(options["wait"])
     text = _text(options["json_parameters"])
-    parameters = read_parameters(options["written"], {} if text is None else read_object(text))
+    parameters = read_parameters(options["written"], {} if text is None else read_object(text), model)
     # Without a task everything that may be wrong is known without a database, and told before one is opened.
     wanted = None if options["task"] is not None else _want(settings, None, operation, parameters, options)
     if wanted is not None and options["dry_run"]:
@@ -117,6 +118,8 @@ def _want(
     wanted = want(settings, operation, parameters, account=options["account"], task=task, at=now_ms())
     if wanted.made is not None:
         _say(f"{wanted.made[0]} is not given: the new task is {wanted.made[1]}")
+    for note in wanted.notes:
+        _say(note)
     return wanted
 
 

@@ -93,13 +93,18 @@ def _updatable(started: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _finds_it_gone(_parameters: Mapping[str, Any]) -> str:
+    """Say what a repeat of a stop does."""
+    return "finds the task gone, which is an error without harm"
+
+
 START_RECORD_TASK = Operation(
     name="start_record_task",
     api="StartRecordTask",
     parameters=StartRecordTask,
     own=_own_of_a_start,
     request=_request("StartRecordTask", StartRecordTask),
-    outcome=errors.outcome,
+    outcome=errors.outcome_of_start,
     lane=_lane,
     limit=None,
     is_repeatable=True,  # with the same TaskId, which the caller derives: the second is TaskExisted
@@ -111,6 +116,7 @@ START_RECORD_TASK = Operation(
         "whether the id of a task that has ended starts a new recording isn't documented",
         "it costs money as long as it runs: stop it by stop_record_task",
         "with MixMode 0 the task can't be updated later",
+        "BackgroundColor, Backgrounds and Watermarks are the template's: taken, but not sent",
     ),
     page=StartRecordTask.page,
 )
@@ -145,6 +151,7 @@ STOP_RECORD_TASK = Operation(
     lane=_lane,
     limit=None,
     is_repeatable=True,
+    repeat=_finds_it_gone,
     task_type="record",
     feeds=_RECORDING | {"task.stopped"},
     warnings=("a repeated call finds the task gone, which is an error without harm",),

@@ -1,17 +1,18 @@
 """What Alibaba's answers mean for a call: done, worth another try, or not.
 
 Facts: the error table of the page on StartRecordTask, and the vendor's pages on common errors. HTTP 200 with a Code is
-a failure (there are several), but for TaskExisted. Throttling comes under 400, 429 or 503, so that it is known by what
-its code begins with. The code is looked at first; an answer is JSON, or XML of the old style.
+a failure (there are several), but for TaskExisted in answer to a start. Throttling comes under 400, 429 or 503, so that
+it is known by what its code begins with. The code is looked at first; an answer is JSON, or XML of the old style.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from handlers.operation import Meaning, Outcome, read_object, refused, request_id_of, unheard
+from handlers.operation import Meaning, Outcome, code_of, read_object, refused, request_id_of, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +21,23 @@ if TYPE_CHECKING:
 
 _HEADER = "x-acs-request-id"
 _OK = 200
+#: a Code that some answers have though nothing failed
+_NO_ERROR = "OK"
 _ROOT = re.compile(r"(?:<\?xml[^>]{0,100}\?>\s*)?<(Error|[A-Za-z]{1,64}Response)>(.*)</\1>", re.DOTALL)
 _PART = re.compile(r"<(RequestId|Code|Message)>([^<]*)</\1>")
 
 _TOO_FAST = Meaning(verdict="again", says="more calls than the account may make", is_throttled=True)
-_WRONG_KEY = Meaning(verdict="give_up", says="access_key_id, secret_access_key or security_token of the account")
+_WRONG_KEY = Meaning(
+    verdict="give_up",
+    says="access_key_id, secret_access_key or security_token of the account",
+    is_key_refused=True,
+)
+_EXPIRED = Meaning(
+    verdict="again",
+    says="the temporary key is over; the next try takes access_key_id, secret_access_key and security_token as they "
+    "are then",
+    is_key_refused=True,
+)
 _CLOCK = Meaning(verdict="again", says="our clock or the vendor's is off; the next try is signed anew")
 
 
@@ -36,8 +49,12 @@ def _again(says: str) -> Meaning:
     return Meaning(verdict="again", says=says)
 
 
+TASK_EXISTED: Final = "TaskExisted"
+_STARTED = "the task runs already: this call, or one before it, started it"
+
 CODES: Mapping[str, Meaning] = {
-    "TaskExisted": Meaning(verdict="done", says="the task runs already: this call, or one before it, started it"),
+    # The page on the start has it; where another call gets it, nothing says that the call had its effect.
+    TASK_EXISTED: _no("the task exists, which is no answer to this call: see whether it had its effect"),
     "InternalError": _again("a failure inside the service"),
     "InvalidLayoutID.Malformed": _no("LayoutIds are wrong"),
     "InvalidMediaEncode.Malformed": _no("MediaEncode is wrong, or larger than TaskProfile"),
@@ -50,7 +67,7 @@ CODES: Mapping[str, Meaning] = {
     "InvalidVersion": _no("the API's version is not at this endpoint"),
     "InvalidAccessKeyId.NotFound": _WRONG_KEY,
     "InvalidAccessKeyId.Inactive": _WRONG_KEY,
-    "InvalidSecurityToken.Expired": _WRONG_KEY,
+    "InvalidSecurityToken.Expired": _EXPIRED,
     "InvalidSecurityToken.MismatchWithAccessKey": _WRONG_KEY,
     "SignatureDoesNotMatch": _WRONG_KEY,
     "IncompleteSignature": _no("the request arrived without a part of its signature"),
@@ -80,14 +97,21 @@ FAMILIES: Mapping[str, Meaning] = {
 def outcome(response: Response) -> Outcome:
     """Read an answer, whatever it is: by its code if there is one, else by status and form."""
     values = _read(response.body)
-    request_id = request_id_of(response, values.get("RequestId"), _HEADER)
-    code = values.get("Code")
-    if isinstance(code, str) and code:
-        meaning = look_up(code, response.status)
-        return refused(meaning, response, code=code, message=values.get("Message"), request_id=request_id)
-    if response.status == _OK and values.get("RequestId"):
+    request_id = request_id_of(response, _part(values, "RequestId"), _HEADER)
+    code = _part(values, "Code")
+    if code not in (None, "", _NO_ERROR):
+        named = code_of(code, "Code")
+        meaning = look_up(named, response.status)
+        return refused(meaning, response, code=named, message=_part(values, "Message"), request_id=request_id)
+    if response.status == _OK and (code == _NO_ERROR or _part(values, "RequestId")):
         return Outcome(verdict="done", detail="ok", request_id=request_id)
     return unheard(response, request_id=request_id)
+
+
+def outcome_of_start(response: Response) -> Outcome:
+    """Read an answer to a start: a task that is there already is what was wanted."""
+    found = outcome(response)
+    return replace(found, verdict="done", meaning=_STARTED) if found.code == TASK_EXISTED else found
 
 
 def look_up(code: str, status: int) -> Meaning:
@@ -97,6 +121,12 @@ def look_up(code: str, status: int) -> Meaning:
         return meaning
     verdict: Verdict = "again" if status in {408, 429} or status >= 500 else "give_up"  # noqa: PLR2004 - HTTP's own
     return Meaning(verdict=verdict, says="a code that Reelhook doesn't know")
+
+
+def _part(values: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a part of the answer, by the name that the page has, or by that name with a small letter first."""
+    found = values.get(name)
+    return values.get(f"{name[0].lower()}{name[1:]}") if found in (None, "") else found
 
 
 def _read(body: bytes) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
@@ -71,7 +71,14 @@ def _http(text: str) -> str:
     return text
 
 
+def _single(text: str) -> str:
+    if "," in text:
+        raise ValueError(f"is {text[:60]!r}; expected one id, for the API takes one only")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1, description="text that is not empty")]
+OneId = Annotated[str, AfterValidator(_single), Field(min_length=1, description="text that is not empty: one id")]
 TaskId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_\-]{1,55}$", description="1 to 55 of the characters a-z A-Z 0-9 _ -")
 ]
@@ -150,14 +157,14 @@ class UserPane(_Item):
 
 
 class _Task(_Part):
-    app_id: Text
+    app_id: OneId
     task_id: TaskId
 
 
 class _Mixed(_Task):
     """What a start and an update of a mixed recording have in common."""
 
-    channel_id: Text
+    channel_id: OneId
     template_id: Text
     task_profile: TaskProfile | None = None
     media_encode: MediaEncode | None = None
@@ -208,6 +215,10 @@ class StartRecordTask(_Mixed):
     )
     source_type: Source | None = None
     stream_type: Annotated[int, Field(ge=0, le=1, description="0 (as sent) or 1 (sound alone)")] | None = None
+    # The page says that these have an effect in MixMode 1, and has them in no table: they are the template's.
+    background_color: int | None = Field(None, exclude=True, description="a whole number, which is not sent")
+    backgrounds: list[Any] | None = Field(None, exclude=True, description="a list, which is not sent")
+    watermarks: list[Any] | None = Field(None, exclude=True, description="a list, which is not sent")
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:

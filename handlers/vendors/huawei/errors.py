@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handlers.operation import Meaning, Outcome, read_object, refused, request_id_of, unheard
+from handlers.operation import Meaning, Outcome, code_of, read_object, refused, request_id_of, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,11 @@ _HEADER = "x-request-id"
 _GONE = 404
 
 _TOO_FAST = Meaning(verdict="again", says="more calls than the account may make", is_throttled=True)
-_WRONG_KEY = Meaning(verdict="give_up", says="access_key_id, secret_access_key or security_token of the account")
+_WRONG_KEY = Meaning(
+    verdict="give_up",
+    says="access_key_id, secret_access_key or security_token of the account",
+    is_key_refused=True,
+)
 _FAILURE = Meaning(verdict="again", says="a failure inside the service")
 
 
@@ -59,13 +63,16 @@ FAMILIES: Mapping[str, Meaning] = {
 
 def outcome(response: Response) -> Outcome:
     """Read an answer, whatever it is: by its status, then by its code."""
-    values = read_object(response.body) or {}
-    request_id = request_id_of(response, values.get("request_id"), _HEADER)
-    code = values.get("error_code")
-    if isinstance(code, str) and code:
-        meaning = look_up(code, response.status)
-        return refused(meaning, response, code=code, message=values.get("error_msg"), request_id=request_id)
-    if response.status == 200 and values.get("job_id"):  # noqa: PLR2004 - HTTP's own
+    values = read_object(response.body)
+    said = values or {}
+    request_id = request_id_of(response, said.get("request_id"), _HEADER)
+    code = said.get("error_code")
+    if code not in (None, ""):
+        named = code_of(code, "error_code")
+        meaning = look_up(named, response.status)
+        return refused(meaning, response, code=named, message=said.get("error_msg"), request_id=request_id)
+    # The page's table of the answer has no field that must be there, job_id neither.
+    if response.status == 200 and values is not None:  # noqa: PLR2004 - HTTP's own
         return Outcome(verdict="done", detail="ok", request_id=request_id)
     return unheard(response, request_id=request_id)
 
@@ -79,4 +86,6 @@ def look_up(code: str, status: int) -> Meaning:
         return known if known is not None and known.verdict == "again" else _FAILURE
     if status == _GONE and not code.startswith("APIGW"):
         return _no("there is no such app or job")
+    if known is None and status == 401:  # noqa: PLR2004 - HTTP's own
+        return _WRONG_KEY
     return known or _no("a code that Reelhook doesn't know")

@@ -89,6 +89,11 @@ def _updatable(started: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _cut(parameters: Mapping[str, Any]) -> str | None:
+    """Say what a repeat of an update of a segment task does: it sets the same, but the timer starts anew."""
+    return None if parameters.get("Duration") is None else "ends the slice that is being cut, and begins one more"
+
+
 UPDATE_SEGMENT = Operation(
     name="update_segment",
     api="UpdateSegment",
@@ -98,7 +103,9 @@ UPDATE_SEGMENT = Operation(
     outcome=errors.outcome,
     lane=_lane("segment"),
     limit=150,
+    # One slice more is less of a harm than an update that is lost; with Duration alone it is not neutral.
     is_repeatable=True,
+    repeat=_cut,
     task_type="segment",
     covers=_covers,
     unique="Identifier",
@@ -107,6 +114,7 @@ UPDATE_SEGMENT = Operation(
         "every update of Duration ends the slice that is being cut and begins a new one, a repeated call too",
         "an Identifier must be unique among all tasks: two tasks under one Identifier overwrite each other's files",
         "whether what is left out keeps its value isn't documented: give Identifier, Handle and Duration together",
+        "MaxIdleTime and TargetStreams of the page's sample are no parameters of this call: taken, but not sent",
     ),
     page=UpdateSegment.page,
 )
@@ -144,6 +152,7 @@ UPDATE_PUSH_MIXED_STREAM_TO_CDN = Operation(
     limit=150,
     is_repeatable=True,
     task_type="push",
+    assumed={"IsUpdatePartialParam": False},
     covers=_covers_push,
     sequence="SequenceNumber",
     precondition=_updatable,

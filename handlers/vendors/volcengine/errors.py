@@ -23,7 +23,11 @@ _OVER_LIMIT = Meaning(verdict="again", says="more calls per second than the acco
 _BUSY = Meaning(verdict="again", says="another call of this task is at work: they go one after the other")
 _SERVICE = Meaning(verdict="again", says="a failure inside the service")
 _NOT_SET_UP = Meaning(verdict="give_up", says="the account or the app lacks a service or a permission: see the console")
-_WRONG_KEY = Meaning(verdict="give_up", says="access_key_id, secret_access_key or security_token of the account")
+_WRONG_KEY = Meaning(
+    verdict="give_up",
+    says="access_key_id, secret_access_key or security_token of the account",
+    is_key_refused=True,
+)
 
 
 def _no(says: str) -> Meaning:
@@ -128,6 +132,8 @@ def look_up(code: str, status: int) -> Meaning:
     meaning = CODES.get(code) or FAMILIES.get(code.partition(".")[0])
     if meaning is not None:
         return meaning
+    if status == 401:  # noqa: PLR2004 - HTTP's own
+        return _WRONG_KEY
     verdict: Verdict = "again" if status in {408, 429} or status >= 500 else "give_up"  # noqa: PLR2004 - HTTP's own
     return Meaning(verdict=verdict, says="a code that Reelhook doesn't know")
 

@@ -7,7 +7,7 @@ a value is refused here, as is one that the API would refuse, and one that an up
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -20,7 +20,8 @@ _PUSH_TYPES = "docs/6348/69835"
 _MOST_STREAMS = 17
 _MOST_STREAMS_OF_A_PUSH = 30
 _LONGEST_URL = 1024
-_IMAGES = ("jpg", "jpeg", "png")
+#: endings of pictures that are certainly no JPG or PNG; any other may be one, such as `.jpg!small`
+_OTHER_PICTURES = frozenset({"avif", "bmp", "gif", "heic", "heif", "svg", "tif", "tiff", "webp"})
 _RATES = (32_000, 44_100, 48_000)
 _RATES_SAID = "32000, 44100 or 48000"
 INT32 = 2**31 - 1
@@ -34,11 +35,11 @@ def _picture(text: str) -> str:
     if (size := len(text.encode())) > _LONGEST_URL:
         raise ValueError(f"is {size} bytes long; expected an address of at most {_LONGEST_URL} bytes")
     try:
-        _, dot, extension = urlsplit(text).path.rpartition("/")[2].rpartition(".")
+        extension = urlsplit(text).path.rpartition("/")[2].rpartition(".")[2]
     except ValueError:
         raise ValueError("is no address that can be read; expected one such as https://host/picture.png") from None
-    if dot and extension.lower() not in _IMAGES:
-        raise ValueError(f'ends with ".{extension[:16]}"; expected a picture of JPG, JPEG or PNG')
+    if extension.lower() in _OTHER_PICTURES:
+        raise ValueError(f'ends with ".{extension}"; expected a picture of JPG, JPEG or PNG')
     return text
 
 
@@ -51,6 +52,21 @@ def _rate(number: int) -> int:
 Id = Annotated[
     str,
     Field(pattern=r"^[a-zA-Z0-9_@.\-]{1,128}$", description="1 to 128 of the characters a-z A-Z 0-9 _ @ - ."),
+]
+BusinessId = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-zA-Z0-9_@.\-]{0,128}$",
+        description='1 to 128 of the characters a-z A-Z 0-9 _ @ - ., or "" for none',
+    ),
+]
+#: a client's push has the id of the client and its own
+PushId = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-zA-Z0-9_@.\-]{1,128}(@@[a-zA-Z0-9_@.\-]{1,128})?$",
+        description="1 to 128 of the characters a-z A-Z 0-9 _ @ - ., or two of such ids with @@ between them",
+    ),
 ]
 Index = Annotated[int, Field(ge=0, le=INT32, description="a whole number from 0 up: the stream's index")]
 Flag = Annotated[bool, Field(description="true or false")]
@@ -166,11 +182,25 @@ class PushRegion(Region):
     corner_radius: Proportion | None = None
 
 
+_AnyRegion = TypeVar("_AnyRegion", bound=Region)
+
+
+def _one_each(regions: list[_AnyRegion]) -> list[_AnyRegion]:
+    placed = [region.stream_index for region in regions]
+    twice = sorted({index for index in placed if placed.count(index) > 1})
+    if twice:
+        said = ", ".join(map(str, twice))
+        raise ValueError(f"place the StreamIndex {said} more than once; expected one region for each stream")
+    return regions
+
+
 class CustomLayout(Part):
     """The layout that an update can change (type CustomLayout)."""
 
     canvas: Canvas | None = Field(None, description="an object of the type Canvas")
-    regions: list[Region] | None = Field(None, description="a list of the type Region")
+    regions: Annotated[list[Region], AfterValidator(_one_each)] | None = Field(
+        None, description="a list of the type Region"
+    )
 
 
 class PushCustomLayout(Part):
@@ -179,7 +209,9 @@ class PushCustomLayout(Part):
     page: ClassVar[str] = _PUSH_TYPES
 
     canvas: Canvas | None = Field(None, description="an object of the type Canvas")
-    regions: list[PushRegion] | None = Field(None, description="a list of the type Region")
+    regions: Annotated[list[PushRegion], AfterValidator(_one_each)] | None = Field(
+        None, description="a list of the type Region"
+    )
 
 
 CustomMode = Annotated[int, Field(ge=2, le=2, description="2: only the custom layout can be updated")]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from handlers.vendors.volcengine.layouts import (
     INT32,
+    BusinessId,
     Control,
     Encode,
     Flag,
     Id,
     Layout,
     Part,
+    PushId,
     PushLayout,
     PushRegion,
     PushStreams,
@@ -26,9 +28,14 @@ class TaskParameters(Part):
     """What names the task in every call."""
 
     app_id: Id
-    business_id: Id | None = None
+    business_id: BusinessId | None = None
     room_id: Id
     task_id: Id
+
+    @field_validator("business_id")
+    @classmethod
+    def _empty_is_none(cls, text: str | None) -> str | None:
+        return text or None
 
 
 class UpdateSegment(TaskParameters):
@@ -45,6 +52,15 @@ class UpdateSegment(TaskParameters):
         ]
         | None
     ) = None
+    # The page's sample of a request has these two, its table and the vendor's SDK have not.
+    max_idle_time: int | None = Field(None, exclude=True, description="a whole number, which is not sent")
+    target_streams: dict[str, Any] | None = Field(None, exclude=True, description="an object, which is not sent")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.identifier is None and self.handle is None and self.duration is None:
+            raise ValueError("Identifier, Handle and Duration are missing; expected one of them, or nothing is updated")
+        return self
 
 
 class UpdateRecord(TaskParameters):
@@ -68,6 +84,7 @@ class UpdatePushMixedStreamToCDN(TaskParameters):
 
     page: ClassVar[str] = "docs/6348/69849"
 
+    task_id: PushId
     target_streams: PushStreams | None = Field(None, description="an object of the type Streams")
     layout: PushLayout | None = Field(None, description="an object of the type Layout")
     encode: Encode | None = Field(None, description="an object of the type Encode")

@@ -78,13 +78,14 @@ def _between(low: int, high: int) -> Field:
 
 _TEXT = Field(read=str)
 _ID = Field(read=str, good=bool, required=True)
+_ONE_ID = Field(read=str, good=lambda text: bool(text) and "," not in text, required=True)
 _SOURCE = Field(read=str, good=lambda text: text in {"camera", "shareScreen"})
 _SHARE = Field(read=_float, good=lambda value: 0 <= value <= 1)
 _ORDER = Field(read=_whole, good=lambda value: value >= 0)
 
 IDS = {
-    "AppId": _ID,
-    "ChannelId": _ID,
+    "AppId": _ONE_ID,
+    "ChannelId": _ONE_ID,
     "TaskId": Field(read=str, good=lambda text: _TASK_ID.fullmatch(text) is not None, required=True),
     "TemplateId": _ID,
 }

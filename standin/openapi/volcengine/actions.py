@@ -7,7 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from standin.openapi.tasks import RUNNING, STOPPED, Task
-from standin.openapi.volcengine.shapes import PUSH, RECORD, SEGMENT, TABLES, Field, fill, is_id, merge, present, read
+from standin.openapi.volcengine.shapes import (
+    PUSH,
+    RECORD,
+    SEGMENT,
+    TABLES,
+    Field,
+    fill,
+    is_id,
+    is_push_id,
+    merge,
+    present,
+    read,
+)
 from standin.openapi.wire import Refused
 
 if TYPE_CHECKING:
@@ -52,7 +64,7 @@ class Body:
                 raise Refused("InvalidParameter.BodyIsEmpty")
             if not json or not isinstance(asked.body, dict):
                 raise Refused("InvalidParameter.Unmarshal", "expected a JSON object as application/json")
-        _check_ids(asked.body)
+        _check_ids(asked.body, is_push=ACTIONS[asked.action or ""].type == "push")
         return cls(values=asked.body)
 
     def rest(self, *more: str) -> dict[str, Any]:
@@ -79,7 +91,7 @@ def perform(asked: Asked, body: Body, tasks: Tasks) -> tuple[Any, Mapping[str, A
     return action.do(key, body, tasks)
 
 
-def _check_ids(values: Mapping[str, Any]) -> None:
+def _check_ids(values: Mapping[str, Any], *, is_push: bool) -> None:
     missing = {"AppId": "MissingParameter.NoAppId", "RoomId": "MissingParameter.NoRoomId", "TaskId": "InvalidParameter"}
     wrong = {"AppId": "InvalidParameter.IllegalAppId", "RoomId": "InvalidParameter.IllegalRoomID"}
     for name in _IDS:
@@ -89,7 +101,7 @@ def _check_ids(values: Mapping[str, Any]) -> None:
         if not value:
             if name in missing:
                 raise Refused(missing[name], f"{name} is required")
-        elif not is_id(value):
+        elif not (is_push_id if is_push and name == "TaskId" else is_id)(value):
             raise Refused(wrong.get(name, "InvalidParameter"), f"{name} is malformed: {value!r}")
 
 
@@ -213,7 +225,7 @@ def _check_layout(task: Task, settings: Mapping[str, Any]) -> None:
         raise Refused("InvalidParameter", f"TargetStreams.StreamList holds {len(streams)} streams, more than {most}")
     indexes = [stream.get("Index") for stream in streams]
     regions = [region["StreamIndex"] for region in settings["Layout"]["CustomLayout"]["Regions"]]
-    if None in indexes or len(set(indexes)) != len(indexes) or sorted(set(regions)) != sorted(indexes):
+    if None in indexes or len(set(indexes)) != len(indexes) or sorted(regions) != sorted(indexes):
         raise Refused("InvalidParameter", f"streams {indexes} and regions {regions} are not of the same indexes")
 
 

@@ -16,12 +16,20 @@ from standin.openapi.wire import Refused
 
 _ID = re.compile(r"[a-zA-Z0-9_@\-.]{1,128}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_IMAGE = re.compile(r"https?://\S+\.(?:jpe?g|png)", re.IGNORECASE)
+#: two ids joined by @@ name a push that a client started
+_PUSH_ID = re.compile(rf"{_ID.pattern}(@@{_ID.pattern})?")
+_IMAGE = re.compile(r"https?://\S+", re.IGNORECASE)
+_NO_IMAGE = re.compile(r"\.(?:avif|bmp|gif|hei[cf]|svg|tiff?|webp)(?:[?#]|$)", re.IGNORECASE)
 
 
 def is_id(value: str) -> bool:
     """Say whether a text may be an id: 1 to 128 letters, digits, and _ @ - ."""
     return _ID.fullmatch(value) is not None
+
+
+def is_push_id(value: str) -> bool:
+    """Say whether a text may be the id of a push: an id, or that of a client and its own with @@ between them."""
+    return _PUSH_ID.fullmatch(value) is not None
 
 
 def _among(*values: int) -> Callable[[Any], bool]:
@@ -41,7 +49,8 @@ def _proportion(value: Any) -> bool:  # noqa: ANN401 - a number
 
 
 def _picture(value: str) -> bool:
-    return len(value.encode("utf-8", "surrogatepass")) <= 1024 and _IMAGE.match(value) is not None
+    is_short = len(value.encode("utf-8", "surrogatepass")) <= 1024
+    return is_short and _IMAGE.match(value) is not None and _NO_IMAGE.search(value) is None
 
 
 def _in_space(vector: list[float]) -> bool:
