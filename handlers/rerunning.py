@@ -1,4 +1,8 @@
-"""Which actions are repeated: chosen by filter and by a condition over what is kept of each."""
+"""Which actions are repeated: chosen by filter and by a condition over what is kept of each.
+
+A vendor's call about a run that is over is not: vendors use the names of tasks again, so that it could reach another
+run. The steps after it are left out with it, as they would be live.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from handlers import actions
+from handlers.actions.verbs import tasks_of, too_late
+from handlers.catalogue.endings import over_for_good, over_now
 from handlers.errors import WrongRequest
 from handlers.questions import matching
 from handlers.questions.filters import ACTIONS
@@ -19,7 +25,7 @@ from handlers.rules.views import told_change
 from handlers.tables import actions as table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -30,17 +36,21 @@ if TYPE_CHECKING:
 _CHUNK: Final = 500
 #: actions that are planned in one transaction, unless one change has more steps
 _PORTION: Final = 32
+#: what has to be known of each action to tell whether it is too late for it
+_KEPT: Final = ("id", "rule", "subject", "change", "generation", "renewal", "needs_run", "task")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The actions that are meant, and those of which the condition could not be told."""
+    """The actions that are meant, and how many are left out."""
 
     #: the steps of one change stand together
     changes: Sequence[Sequence[str]]
-    #: how many the condition had no value for, and why the first had none
+    #: those that the condition had no value for, and why the first had none
     failed: int = 0
     failure: str | None = None
+    #: those about runs that are over, and the steps after them
+    too_late: int = 0
 
     @property
     def count(self) -> int:
@@ -67,6 +77,7 @@ def choose(database: Database, filters: Filters, condition: Expression | None = 
     """
     changes: dict[tuple[str, ...], list[str]] = defaultdict(list)
     failures: list[str] = []
+    meant: list[Mapping[str, Any]] = []
     for row in _rows(database, filters):
         try:
             is_meant = condition is None or _is_true(condition, row)
@@ -74,13 +85,28 @@ def choose(database: Database, filters: Filters, condition: Expression | None = 
             failures.append(str(exc))
             continue
         if is_meant:
+            meant.append({name: row[name] for name in _KEPT})
+    late = too_late(meant, _over(database, tasks_of(meant)))
+    for row in meant:
+        if row["id"] not in late:
             changes[row["rule"], row["subject"], row["change"]].append(row["id"])
-    return Chosen(changes=tuple(changes.values()), failed=len(failures), failure=failures[0] if failures else None)
+    failure = failures[0] if failures else None
+    return Chosen(changes=tuple(changes.values()), failed=len(failures), failure=failure, too_late=len(late))
 
 
 def rerun(database: Database, chosen: Chosen, *, now: int) -> int:
     """Repeat the actions as a new generation, oldest first; return how many. `now` in milliseconds UTC."""
-    return sum(actions.rerun(database, portion, now=now) for portion in _portions(chosen.changes))
+    return sum(actions.rerun(database, portion, over=over_for_good, now=now) for portion in _portions(chosen.changes))
+
+
+def _over(database: Database, tasks: Collection[str]) -> Mapping[str, str]:
+    """Return those of the tasks that are over; each chunk is a transaction of its own."""
+    over: dict[str, str] = {}
+    wanted = sorted(tasks)
+    for start in range(0, len(wanted), _CHUNK):
+        with database.read() as connection:
+            over |= over_now(connection, wanted[start : start + _CHUNK])
+    return over
 
 
 def _is_true(condition: Expression, row: Mapping[str, Any]) -> bool:

@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from conftest import new_database
-from sqlalchemy import select
+from rows import task_row
+from sqlalchemy import insert, select
 
 from handlers import actions, tables
 from handlers.clock import now_ms
@@ -67,6 +68,12 @@ def plan(database: Database, *planned: Planned, now: int | None = None, **more: 
     """Plan in a transaction of its own."""
     with database.write() as connection:
         actions.plan(connection, planned, now=now_ms() if now is None else now, **more)
+
+
+def know_task(database: Database, **changed: Any) -> None:
+    """Let the catalogue know the only task, running unless changed."""
+    with database.write() as connection:
+        connection.execute(insert(tables.tasks), [task_row(0, id="tsk_1", state="running") | changed])
 
 
 def none_over(_connection: Connection, _tasks: Collection[str]) -> Mapping[str, str]:

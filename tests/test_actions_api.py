@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from api_client import BEARER, Api, api_over, on_one_engine, problem, wrong
-from planning import AGAIN, GIVE_UP, call, claim, make, plan, post, rows, states
+from planning import AGAIN, GIVE_UP, call, claim, know_task, make, plan, post, rows, states
 from rows import ids, task_row
 from sqlalchemy import insert, update
 
@@ -38,6 +38,7 @@ def api(settings: Settings, database: Database) -> Iterator[Api]:
 @pytest.fixture
 def tried(database: Database) -> list[str]:
     """Plan and try three actions, and plan one that waits; return their ids: dead, done, again, planned."""
+    know_task(database)
     plan(database, call(0, lane="a"), post(1, account="clinic", vendor="huawei"), call(2, lane="b", rule="archive"))
     outcomes = {0: GIVE_UP, 2: AGAIN}
     for one in claim(database):
@@ -218,13 +219,28 @@ def test_actions_are_retried_by_filter_after_a_preview(api: Api, tried: list[str
     with database.write() as connection:
         of_others = tables.actions.c.id == tried[1]
         connection.execute(update(tables.actions).where(of_others).values(state="dead", rule="archive"))
-    assert done(api, "/retry", {"preview": True}) == {"count": 2, "capped": False, "preview": True}
+    assert done(api, "/retry", {"preview": True}) == {"count": 2, "capped": False, "left_out": 0, "preview": True}
     assert states(database) == ["dead", "dead", "again", "planned"]
-    assert done(api, "/retry", {"rule": ["archive"]}) == {"count": 1, "capped": False, "preview": False}
+    assert done(api, "/retry", {"rule": ["archive"]}) == {
+        "count": 1,
+        "capped": False,
+        "left_out": 0,
+        "preview": False,
+    }
     assert states(database) == ["dead", "planned", "again", "planned"]
     assert done(api, "/retry", {"state": ["dead", "again"], "created_before": to_text(now_ms() - HOUR)})["count"] == 0
     assert done(api, "/retry", {"state": ["dead", "again"]})["count"] == 2
     assert list(wrong(api.post("/api/v1/actions/retry", {"state": ["done"]}))) == ["state"]
+
+
+def test_what_is_about_a_run_that_is_over_is_not_retried(api: Api, tried: list[str], database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(update(tables.tasks).values(state="stopped"))
+    assert "its task has stopped" in problem(api.post(f"/api/v1/actions/{tried[0]}/retry"), 409)["detail"]
+    nothing = {"count": 0, "capped": False, "left_out": 1}
+    assert done(api, "/retry", {"preview": True}) == nothing | {"preview": True}
+    assert done(api, "/retry", {}) == nothing | {"preview": False}
+    assert states(database)[0] == "dead"
 
 
 # --- what is stopped ---

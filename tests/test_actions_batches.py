@@ -8,7 +8,21 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import AGAIN, DONE, GIVE_UP, attempts, claim, emptied, let_lapse, make_due, numbers, opened, plan, post
+from planning import (
+    AGAIN,
+    DONE,
+    GIVE_UP,
+    attempts,
+    claim,
+    emptied,
+    let_lapse,
+    make_due,
+    none_over,
+    numbers,
+    opened,
+    plan,
+    post,
+)
 from planning import rows as all_rows
 from program import wait_until
 
@@ -322,7 +336,7 @@ def test_what_is_retried_goes_at_once_with_what_there_is(database: Database) -> 
     (call,) = claim(database)
     assert settle(database, call, GIVE_UP) == ["dead"] * 3
     plan(database, change(3))
-    actions.retry(database, by_number(database)[1]["id"], now=now_ms())
+    actions.retry(database, by_number(database)[1]["id"], over=none_over, now=now_ms())
     assert together(claim(database)) == [[1, 3]]
 
 
@@ -330,7 +344,7 @@ def test_what_is_rerun_goes_in_batches_again(database: Database) -> None:
     plan(database, *(change(number) for number in range(3)))
     (call,) = claim(database)
     assert settle(database, call) == ["done"] * 3
-    assert actions.rerun(database, [one.id for one in call.members], now=now_ms()) == 3
+    assert actions.rerun(database, [one.id for one in call.members], over=none_over, now=now_ms()) == 3
     assert together(claim(database)) == [[0, 1, 2]]
 
 

@@ -21,6 +21,7 @@ from planning import (
     let_lapse,
     make,
     make_due,
+    none_over,
     numbers,
     opened,
     plan,
@@ -360,20 +361,20 @@ def test_a_dead_action_can_be_retried_with_its_whole_schedule(database: Database
     (action, _) = rows(database)
     with database.write() as connection:
         connection.execute(update(tables.actions).values(expires_at=1).where(tables.actions.c.id == action["id"]))
-    actions.retry(database, action["id"], now=now_ms())
+    actions.retry(database, action["id"], over=none_over, now=now_ms())
     assert [make(database, claim(database)[0], AGAIN) for _ in range(2)] == ["again", "dead"]
     assert rows(database)[0]["attempts"] == 4
     with pytest.raises(WrongRequest, match="there is no action act_x"):
-        actions.retry(database, "act_x", now=now_ms())
+        actions.retry(database, "act_x", over=none_over, now=now_ms())
     with pytest.raises(WrongRequest, match="the action is planned; only one that is again or cancelled or dead"):
-        actions.retry(database, rows(database)[1]["id"], now=now_ms())
+        actions.retry(database, rows(database)[1]["id"], over=none_over, now=now_ms())
 
 
 def test_a_retry_by_hand_does_not_wait_for_the_next_try(database: Database) -> None:
     plan(database, call(1))
     (taken,) = claim(database)
     make(database, taken, Outcome(verdict="again", after_ms=3_600_000))
-    actions.retry(database, taken.id, now=now_ms())
+    actions.retry(database, taken.id, over=none_over, now=now_ms())
     assert numbers(claim(database)) == [1]
 
 
@@ -397,15 +398,17 @@ def test_all_that_a_filter_means_can_be_counted_and_then_retried(database: Datab
             make(database, one, GIVE_UP)
     chosen = Filters(rule=("rule-1",), created_after=now_ms() - 60_000)
     with database.read() as connection:
-        assert actions.preview_retry(connection, chosen) == (35, False)
-        assert actions.preview_retry(connection, chosen, cap=34) == (34, True)
-        assert actions.preview_retry(connection, Filters(created_before=now_ms() - 60_000)) == (0, False)
-    done = actions.retry_matching(database, chosen, now=now_ms(), most=33)
+        for more, seen in (({}, (35, False)), ({"cap": 34}, (34, True))):
+            found = actions.preview_retry(connection, chosen, over=none_over, **more)
+            assert (found.count, found.more) == seen
+        early = Filters(created_before=now_ms() - 60_000)
+        assert actions.preview_retry(connection, early, over=none_over).count == 0
+    done = actions.retry_matching(database, chosen, over=none_over, now=now_ms(), most=33)
     assert (done.count, done.more) == (33, True)
-    done = actions.retry_matching(database, chosen, now=now_ms())
+    done = actions.retry_matching(database, chosen, over=none_over, now=now_ms())
     assert (done.count, done.more) == (2, False)
     with pytest.raises(WrongRequest, match="state: is 'done', from which nothing is retried; expected again, canc"):
-        actions.retry_matching(database, Filters(state=("done",)), now=now_ms())
+        actions.retry_matching(database, Filters(state=("done",)), over=none_over, now=now_ms())
 
 
 def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(database: Database) -> None:
@@ -414,8 +417,8 @@ def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(d
         for one in claim(database):
             make(database, one)
     ids = [row["id"] for row in rows(database)]
-    assert actions.rerun(database, ids[:2], now=now_ms()) == 2
-    assert actions.rerun(database, ids[:1], now=now_ms()) == 1
+    assert actions.rerun(database, ids[:2], over=none_over, now=now_ms()) == 2
+    assert actions.rerun(database, ids[:1], over=none_over, now=now_ms()) == 1
     old, new = rows(database)[:3], rows(database)[3:]
     assert [(row["original"], row["generation"], row["state"]) for row in new] == [
         (ids[0], 1, "planned"),
@@ -425,7 +428,9 @@ def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(d
     assert new[1]["after"] == new[0]["id"]
     assert [row["interval_us"] for row in (old[1], new[1])] == [6_944, 6_944]
     assert [one.id for one in claim(database)] == [new[0]["id"], new[2]["id"]]
-    assert actions.rerun(database, [new[1]["id"]], now=now_ms()) == 0, "what was never done is not repeated"
+    assert actions.rerun(database, [new[1]["id"]], over=none_over, now=now_ms()) == 0, (
+        "what was never done is not repeated"
+    )
 
 
 def test_two_calls_under_a_once_key_that_ran_out_in_between_are_both_rerun(database: Database) -> None:
@@ -436,7 +441,7 @@ def test_two_calls_under_a_once_key_that_ran_out_in_between_are_both_rerun(datab
         make(database, one)
     ids = [row["id"] for row in rows(database)]
     assert len(ids) == 2
-    assert actions.rerun(database, ids, now=now_ms()) == 2
+    assert actions.rerun(database, ids, over=none_over, now=now_ms()) == 2
     assert [row["original"] for row in rows(database)[2:]] == ids
 
 
@@ -451,7 +456,7 @@ def test_a_consumer_that_finishes_later_says_how_it_went(database: Database) -> 
         ("done", "done", "12 captions", None),
         ("dead", "failed", "no speech", "its consumer failed: no speech"),
     ]
-    actions.retry(database, second, now=now_ms())
+    actions.retry(database, second, over=none_over, now=now_ms())
     with pytest.raises(WrongRequest, match="the action is planned; only one that is done can be given a result"):
         actions.record_result(database, second, "done", now=now_ms())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import AGAIN, GIVE_UP, call, claim, make, plan, post, rows, states
+from planning import AGAIN, GIVE_UP, call, claim, know_task, make, plan, post, rows, states
 from sqlalchemy import update
 from terminal import asked, asked_json, typed
 
@@ -24,6 +24,7 @@ ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 def filled(database: Database) -> list[str]:
     """Plan and try three actions, and plan one that waits; return their ids: dead, done, again, planned."""
+    know_task(database)
     plan(database, call(0, lane="a"), post(1), call(2, lane="b", rule="archive"))
     outcomes = {0: GIVE_UP, 2: AGAIN}
     for one in claim(database):
@@ -125,16 +126,39 @@ def test_what_waits_is_cancelled_by_name(database: Database, environ: dict[str, 
 
 def test_retry_all_counts_asks_and_retries(database: Database, environ: dict[str, str]) -> None:
     filled(database)
-    assert asked_json("actions", "retry-all", "--preview", "--json", environ=environ) == {"matching": 1, "more": False}
+    assert asked_json("actions", "retry-all", "--preview", "--json", environ=environ) == {
+        "matching": 1,
+        "more": False,
+        "left_out": 0,
+    }
     unasked = asked("actions", "retry-all", environ=environ)
     assert (unasked.returncode, "--yes" in unasked.stderr, "1 action" in unasked.stderr) == (2, True, True)
     assert states(database)[0] == "dead"
     nothing = asked("actions", "retry-all", "--rule", "archive", "--yes", environ=environ)
     assert (nothing.returncode, nothing.stdout) == (0, "0 retried\n")
-    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {"retried": 1}
+    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {"retried": 1, "left_out": 0}
     assert states(database)[0] == "planned"
     wrong = asked("actions", "retry-all", "--state", "done", "--yes", environ=environ)
     assert (wrong.returncode, "from which nothing is retried" in wrong.stderr) == (2, True)
+
+
+@ONLY_SQLITE
+def test_what_is_about_a_run_that_is_over_is_left_out_and_counted_apart(
+    database: Database, environ: dict[str, str]
+) -> None:
+    ids = filled(database)
+    with database.write() as connection:
+        connection.execute(update(tables.tasks).values(state="stopped"))
+    refused = asked("actions", "retry", ids[0], environ=environ)
+    assert (refused.returncode, "its task has stopped" in refused.stderr) == (1, True)
+    for options in (("retry-all",), ("rerun", "--rule", "short-slices", "--since", "1d", "--state", "dead")):
+        seen = asked("actions", *options, "--preview", environ=environ)
+        assert seen.stdout == "0 actions match.\n"
+        assert "1 action is left out, for its run is over" in seen.stderr
+        found = asked_json("actions", *options, "--preview", "--json", environ=environ)
+        assert found == {"matching": 0, "more": False, "left_out": 1}
+    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {"retried": 0, "left_out": 1}
+    assert states(database)[0] == "dead"
 
 
 @ONLY_SQLITE
@@ -207,7 +231,10 @@ def test_what_was_done_is_repeated_by_a_condition(database: Database, environ: d
     assert asked_json("actions", "rerun", *options, "--preview", "--json", environ=environ)["matching"] == 2
     unasked = asked("actions", "rerun", *options, environ=environ)
     assert (unasked.returncode, "2 actions" in unasked.stderr) == (2, True)
-    assert asked_json("actions", "rerun", *options, "--yes", "--json", environ=environ) == {"repeated": 2}
+    assert asked_json("actions", "rerun", *options, "--yes", "--json", environ=environ) == {
+        "repeated": 2,
+        "left_out": 0,
+    }
     assert repeated(database) == [ids[0], ids[2]]
     new = rows(database)[-1]
     assert (new["generation"], new["parameters"], new["told"]) == (
@@ -265,6 +292,7 @@ def test_what_a_condition_has_no_value_for_is_left_out_and_told(database: Databa
 
 def test_conditions_see_times_and_absent_views(database: Database) -> None:
     handed_over(database, ["mp4"])
+    know_task(database)
     plan(database, call(9, rule="caption", lane=None))
     make(database, claim(database)[0])
     for text, count in (

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, opened, plan, post, rows
+from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, none_over, opened, plan, post, rows
 
 from handlers import actions
 from handlers.actions.claiming import LEASE_MS
@@ -278,7 +278,9 @@ class Model(RuleBasedStateMachine):
         subject = data.draw(st.sampled_from(sorted(self.known)))
         known = self.known[subject]
         can = known.token is None and known.state in {"dead", "cancelled", "again"}
-        assert self._is_done(lambda: actions.retry(self.database, self._id(subject), now=self.now)) == can
+        assert (
+            self._is_done(lambda: actions.retry(self.database, self._id(subject), over=none_over, now=self.now)) == can
+        )
         if can:
             known.state, known.tries = "again" if known.state == "again" else "planned", 0
             known.due_at = self.now

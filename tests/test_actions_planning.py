@@ -6,7 +6,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import AGAIN, AT, DONE, GIVE_UP, call, claim, emptied, make, numbers, opened, plan, post, rows, states
+from planning import (
+    AGAIN,
+    AT,
+    DONE,
+    GIVE_UP,
+    call,
+    claim,
+    emptied,
+    make,
+    none_over,
+    numbers,
+    opened,
+    plan,
+    post,
+    rows,
+    states,
+)
 from sqlalchemy import event
 
 from handlers import actions
@@ -124,7 +140,7 @@ def test_the_steps_after_one_that_died_are_cancelled_and_come_back_with_it(datab
     assert states(database) == ["dead", "cancelled", "cancelled"]
     first = rows(database)[0]["id"]
     assert rows(database)[1]["reason"] == f"the step before it, {first}, was not done"
-    actions.retry(database, first, now=now_ms())
+    actions.retry(database, first, over=none_over, now=now_ms())
     assert states(database) == ["planned"] * 3
     for _ in range(3):
         make(database, claim(database)[0])
@@ -244,7 +260,7 @@ def test_what_follows_a_superseded_call_is_cancelled_where_the_newer_one_dies(da
     make(database, newest, GIVE_UP)
     assert states(database) == ["superseded", "cancelled", "dead"]
     assert rows(database)[1]["reason"] == f"the step before it, {newest.id}, was not done"
-    actions.retry(database, newest.id, now=now_ms())
+    actions.retry(database, newest.id, over=none_over, now=now_ms())
     make(database, claim(database)[0])
     assert numbers(claim(database)) == [1]
 

@@ -15,6 +15,7 @@ from planning import (
     let_lapse,
     make,
     make_due,
+    none_over,
     numbers,
     opened,
     plan,
@@ -119,7 +120,7 @@ def test_a_call_that_was_cancelled_with_its_run_has_its_whole_schedule_when_it_i
 ) -> None:
     taken = in_hand(database)
     assert settle(database, taken, AGAIN) == "cancelled"
-    actions.retry(database, taken.id, now=now_ms())
+    actions.retry(database, taken.id, over=none_over, now=now_ms())
     (again,) = claim(database)
     assert (again.id, make(database, again, AGAIN)) == (taken.id, "again")
     make_due(database)

@@ -42,7 +42,7 @@ _DROP_HELD: Final = """
     UPDATE actions SET state = 'cancelled', stage = 'over', reason = r.reason, ended_at = r.ended_at
     FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held' RETURNING actions.id"""
 _TAKE_BACK: Final = """
-    UPDATE actions SET state = 'planned', stage = 'held', reason = NULL, ended_at = NULL
+    UPDATE actions SET state = 'planned', stage = 'held', reason = NULL, ended_at = NULL, expires_at = NULL
     FROM {rows} WHERE actions.after = r.id AND actions.state = 'cancelled' AND actions.reason = r.reason
     RETURNING actions.id"""
 _END: Final = """
@@ -97,7 +97,7 @@ def drop_after(connection: Connection, actions: Collection[str], *, now: int) ->
 
 
 def take_back_after(connection: Connection, actions: Collection[str]) -> None:
-    """Hold the steps after these again, which were cancelled because these were not done."""
+    """Hold the steps after these again, which were cancelled because these were not done; none is too old any more."""
     left = list(actions)
     while left:
         rows = [{"id": action, "reason": not_done(action)} for action in left]

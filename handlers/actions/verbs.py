@@ -12,23 +12,28 @@ from handlers.actions import lanes
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
-from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, PLANNED, READY
+from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, HELD, OVER, PLANNED, READY
 from handlers.errors import WrongRequest
 from handlers.fields import storable
 from handlers.tables import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from handlers.database import Database
+
+    #: returns those of some tasks whose run is over or was followed by another, each with the reason; in a transaction
+    #: that writes it keeps that so until its end
+    Over = Callable[[Connection, Collection[str]], Mapping[str, str]]
 
 #: most actions that one transaction changes; on SQLite others wait meanwhile
 _MOST_AT_ONCE: Final = 32
 #: the states of what can be tried again by hand
 RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
 
+_TOO_LATE: Final = "the run that it is about is over ({}), and a call could reach another run of that name"
 _REVIVE: Final = """
     UPDATE actions SET state = 'planned', stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
         reason = NULL, newer = NULL, ended_at = NULL, expires_at = NULL, tries = 0, first_at = NULL, due_at = r.now,
@@ -50,19 +55,25 @@ _TOLD: Final = text(
 )
 
 
-def retry(database: Database, action: str, *, now: int) -> None:
+def retry(database: Database, action: str, *, over: Over, now: int) -> None:
     """Make a call again, from now and by its whole schedule; `now` in milliseconds UTC.
 
-    Raises WrongRequest where there is no such action, or where it is neither dead, cancelled nor waiting to be tried.
+    Somebody wants it made: its rule's max_age does not hold for it any more, nor for the steps after it.
+
+    Raises WrongRequest where there is no such action, where it is neither dead, cancelled nor waiting to be tried, and
+    where it is about a run that is over: vendors use names again, so that it could reach another run.
     """
-    if not _retry(database, [action], now):
+    done, refused = _retry(database, [action], over, now)
+    if action in refused:
+        raise WrongRequest({"id": f"{_TOO_LATE.format(refused[action])}; `reelhook call` makes one by hand"})
+    if not done:
         raise WrongRequest({"id": _why_not(database, action, "retried", RETRIABLE)})
 
 
-def retry_some(database: Database, ids: Sequence[str], *, now: int) -> int:
+def retry_some(database: Database, ids: Sequence[str], *, over: Over, now: int) -> int:
     """Retry those of the actions that can be retried; return how many that were. `now` in milliseconds UTC."""
     portions = (ids[start : start + _MOST_AT_ONCE] for start in range(0, len(ids), _MOST_AT_ONCE))
-    return sum(_retry(database, some, now) for some in portions)
+    return sum(_retry(database, some, over, now)[0] for some in portions)
 
 
 def cancel(database: Database, action: str, *, now: int, reason: str = "cancelled by hand") -> None:
@@ -79,24 +90,44 @@ def cancel(database: Database, action: str, *, now: int, reason: str = "cancelle
         raise WrongRequest({"id": _why_not(database, action, "cancelled", {PLANNED, AGAIN})})
 
 
-def rerun(database: Database, ids: Collection[str], *, now: int) -> int:
+def rerun(database: Database, ids: Collection[str], *, over: Over, now: int) -> int:
     """Repeat actions that were done, or died, as a new generation that is linked to them; return how many.
 
     The same parameters, in the order that they were planned in; `now` in milliseconds UTC. What is neither done nor
-    dead is left out. Steps of one change that are repeated together wait for each other as they did.
+    dead is left out, and so is what is about a run that is over, with the steps after it. Steps of one change that are
+    repeated together wait for each other as they did. The rule's max_age does not hold for what somebody wants again.
     """
     wanted, done = sorted(ids), 0
     for start in range(0, len(wanted), _MOST_AT_ONCE):
         with database.write() as connection:
             some = wanted[start : start + _MOST_AT_ONCE]
             query = select(actions).where(actions.c.id.in_(some), actions.c.state.in_((DONE, DEAD)))
-            rows = connection.execute(query.order_by(actions.c.id)).mappings().all()
+            found = [dict(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+            late = too_late(found, over(connection, tasks_of(found)))
+            rows = [row for row in found if row["id"] not in late]
             latest = many(connection, _LATEST, id="text")
-            found = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
-            generations = {row.id: row.generation for row in found}
+            last = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
+            generations = {row.id: row.generation for row in last}
             plan(connection, list(_repetitions(rows, generations)), now=now)
             done += len(rows)
     return done
+
+
+def tasks_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the tasks whose runs these actions need; the rows have `needs_run` and `task`."""
+    return {row["task"] for row in rows if row["needs_run"] and row["task"] is not None}
+
+
+def too_late(rows: Iterable[Mapping[str, Any]], over: Mapping[str, str]) -> set[str]:
+    """Return which actions can't be repeated: those about runs that are over, and the steps after them, in order."""
+    late: set[str] = set()
+    changes: set[tuple[object, ...]] = set()
+    for row in rows:
+        change = (row["rule"], row["subject"], row["change"], row["generation"], row["renewal"])
+        if change in changes or (row["needs_run"] and row["task"] in over):
+            changes.add(change)
+            late.add(row["id"])
+    return late
 
 
 def record_result(
@@ -116,16 +147,43 @@ def record_result(
         raise WrongRequest({"id": _why_not(database, action, "given a result", {DONE})})
 
 
-def _retry(database: Database, some: Sequence[str], now: int) -> int:
-    rows = [{"id": action, "now": now} for action in some]
+def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tuple[int, Mapping[str, str]]:
+    """Return how many are made again, and of those about runs that are over, why they are not."""
     with database.write() as connection:
+        # The families come before the lanes, as where events are folded.
+        ended = over(connection, _tasks(connection, some))
+        refused = _refused(connection, some, ended)
+        rows = as_rows([{"id": action, "now": now} for action in some if action not in refused])
         found = _lanes(connection, some)
         lanes.lock(connection, found)
-        revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), as_rows(rows)).scalars())
-        hurried = list(connection.execute(many(connection, _HURRY, id="text", now="bigint"), as_rows(rows)).scalars())
+        revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), rows).scalars())
+        hurried = list(connection.execute(many(connection, _HURRY, id="text", now="bigint"), rows).scalars())
         lanes.take_back_after(connection, revived)
+        _end_steps(connection, ended, now)
         lanes.set_heads(connection, found)
-    return len(revived) + len(hurried)
+    return len(revived) + len(hurried), refused
+
+
+def _tasks(connection: Connection, some: Sequence[str]) -> set[str]:
+    """Return the tasks of the actions: the steps after them may need a run where they don't."""
+    query = select(actions.c.task).where(actions.c.id.in_(some), actions.c.task.is_not(None))
+    return set(connection.execute(query).scalars())
+
+
+def _refused(connection: Connection, some: Sequence[str], ended: Mapping[str, str]) -> Mapping[str, str]:
+    if not ended:
+        return {}
+    query = select(actions.c.id, actions.c.task).where(
+        actions.c.id.in_(some), actions.c.needs_run, actions.c.task.in_(ended), actions.c.state.in_(RETRIABLE)
+    )
+    return {row.id: ended[row.task] for row in connection.execute(query)}
+
+
+def _end_steps(connection: Connection, ended: Mapping[str, str], now: int) -> None:
+    """End the steps that were just taken back and are about runs that are over; being held, they are in no lane yet."""
+    for task, reason in sorted(ended.items()):
+        held = select(actions.c.id).where(actions.c.task == task, actions.c.needs_run, actions.c.stage == HELD)
+        lanes.end(connection, list(connection.execute(held).scalars()), now=now, reason=reason)
 
 
 def _lanes(connection: Connection, ids: Collection[str]) -> list[str | None]:

@@ -23,7 +23,7 @@ from handlers.backtest.history import History
 from handlers.backtest.identities import is_made_up
 from handlers.backtest.scratch import Scratch
 from handlers.backtest.trial import Trial
-from handlers.catalogue.families import Family
+from handlers.catalogue.endings import over_now
 from handlers.clock import now_ms
 from handlers.ids import new_id
 from handlers.inbox.consequences import covers
@@ -40,13 +40,11 @@ if TYPE_CHECKING:
     from handlers.backtest.history import Source
     from handlers.backtest.kept import Window
     from handlers.backtest.scratch import Wanted
-    from handlers.events import TaskKey
 
 #: actions in one transaction; on SQLite few, because keeping waits meanwhile
 _AT_ONCE_ON_SQLITE: Final = 16
 _AT_ONCE: Final = 100
 _CHANGE: Final = ("rule", "subject", "change")
-_NAME: Final = ("vendor", "app_id", "room_id", "type", "task_id")
 #: a second's actions are planned in so many portions, so that no window of a second holds many more
 _PORTIONS: Final = 10
 
@@ -95,7 +93,7 @@ class Application:
             for wanted in self._scratch.wanted(0):
                 with self._database.read() as connection:
                     missed = _missed(connection, wanted.planned, met)
-                    over = _over(connection, missed, wanted.families)
+                    over = _over(connection, missed)
                 now = begun + int(count / rate * 1000)
                 trial.plan(planned_at(missed, now, self._known), over, now=now)
                 count += len(missed)
@@ -143,7 +141,7 @@ class Application:
             catalogue.lock(connection, keys)
             missed = planned_at(_missed(connection, asked, applied), now, self._known)
             first = new_id("act")
-            plan(connection, missed, now=now, covers=covers, over=_over(connection, missed, keys))
+            plan(connection, missed, now=now, covers=covers, over=_over(connection, missed))
             new = [row for row in _planned(connection, missed) if row["id"] > first]
         applied.new += Counter(row["state"] for row in new)
         applied.left_out += len(missed) - len(new)
@@ -190,14 +188,6 @@ def _planned(connection: Connection, planned: Sequence[Planned]) -> list[dict[st
     return list(fetch(connection, tables.actions, _CHANGE, places))
 
 
-def _over(connection: Connection, planned: Sequence[Planned], keys: Sequence[TaskKey]) -> Mapping[str, str]:
+def _over(connection: Connection, planned: Sequence[Planned]) -> Mapping[str, str]:
     """Return the tasks of these calls that are over now, with the reason."""
-    tasks = {one.task for one in planned if one.needs_run}
-    if not tasks:
-        return {}
-    families = {key: Family(key=key) for key in keys}
-    names = [(key.vendor, key.app_id, key.room_id, key.type, key.task_id) for key in keys]
-    for row in fetch(connection, tables.tasks, _NAME, names):
-        families[catalogue.key_of(row)].tasks[row["run"]] = row
-    over = {task: why for family in families.values() for task, why in family.over().items()}
-    return {task: why for task, why in over.items() if task in tasks}
+    return over_now(connection, {one.task for one in planned if one.needs_run and one.task is not None})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import abort
 
 from handlers import actions, questions
+from handlers.catalogue.endings import over_for_good, over_now
 from handlers.clock import now_ms
 from handlers.errors import WrongRequest
 from handlers.questions import acting
@@ -50,10 +51,11 @@ def _add_verbs(blueprint: APIBlueprint, database: Database) -> None:
     def retry_action(path: Id) -> dict[str, Any]:
         """Make a call again.
 
-        At once, and by its whole schedule. It must be dead, cancelled, or waiting for its next try.
+        At once, by its whole schedule, and whatever its rule's max_age. It must be dead, cancelled, or waiting for its
+        next try, and not be about a run that is over.
         """
         with _possible(database, path.id):
-            actions.retry(database, path.id, now=now_ms())
+            actions.retry(database, path.id, over=over_for_good, now=now_ms())
         return _shown(database, path.id)
 
     @blueprint.post("/actions/<id>/cancel", operation_id="cancel_action", **_ONE)
@@ -92,14 +94,15 @@ def _add_retries(blueprint: APIBlueprint, database: Database) -> None:
         """Make many calls again.
 
         The filters choose them, oldest first, at most 1000 in one call; without a state, those that are dead. With
-        `preview` they are only counted.
+        `preview` they are only counted. What is about a run that is over is left out, and counted apart.
         """
         if body.preview:
             with database.read(patience=PATIENCE) as connection:
-                count, is_capped = actions.preview_retry(connection, body.filters())
-            return {"count": count, "capped": is_capped, "preview": True}
-        done = actions.retry_matching(database, body.filters(), now=now_ms())
-        return {"count": done.count, "capped": done.more, "preview": False}
+                found = actions.preview_retry(connection, body.filters(), over=over_now)
+        else:
+            found = actions.retry_matching(database, body.filters(), over=over_for_good, now=now_ms())
+        told = {"count": found.count, "capped": found.more, "left_out": found.left_out}
+        return told | {"preview": bool(body.preview)}
 
 
 def _add_switches(blueprint: APIBlueprint, database: Database, settings: Settings) -> None:

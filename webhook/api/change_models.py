@@ -46,6 +46,7 @@ class Retried(BaseModel):
 
     count: int = about("Actions whose calls are made again; with `preview`, that would be.", 12)
     capped: bool = about("There are more: call again. With `preview`: there are more than `count`.")
+    left_out: int = about("Actions among those that were looked at whose run is over: they stay as they are.", 0)
     preview: bool = about("Nothing was changed.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,11 +67,13 @@ def _switch(command: Callable[..., Any]) -> Callable[..., Any]:
 def retry(ids: Sequence[str], *, as_json: bool) -> None:
     """Make calls again: at once, and by their whole schedule.
 
-    An action can be retried that is dead, cancelled, or waiting for its next try.
+    An action can be retried that is dead, cancelled, or waiting for its next try, unless it is about a run that is
+    over. It is made whatever its rule's max_age.
     """
-    from handlers.actions import retry as retry_one
+    from handlers.actions import retry
+    from handlers.catalogue.endings import over_for_good
 
-    _each(ids, "retried", retry_one, as_json=as_json)
+    _each(ids, "retried", partial(retry, over=over_for_good), as_json=as_json)
 
 
 @actions.command()
@@ -95,19 +98,22 @@ def retry_all(*, preview: bool, yes: bool, as_json: bool, **values: Any) -> None
     """Make the calls again that the filters let through.
 
     Without --state the dead ones are meant; `cancelled` and `again` are the other states that can be retried. Says how
-    many there are and asks before it begins.
+    many there are and asks before it begins. What is about a run that is over is left out, and counted apart.
     """
     from handlers.actions import preview_retry, retry_matching
+    from handlers.catalogue.endings import over_for_good, over_now
     from handlers.clock import now_ms
     from webhook.commands.at_hand import load_settings, opened
 
     filters = to_filters(values)
     with opened(load_settings()) as database:
         with database.read() as connection:
-            found = preview_retry(connection, filters)
-        if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json):
-            done = retry_matching(database, filters, now=now_ms(), most=_MOST)
-            tell({"retried": done.count}, as_json=as_json)
+            seen = preview_retry(connection, filters, over=over_now)
+        _tell_left_out(seen.left_out, as_json=as_json)
+        found, apart = (seen.count, seen.more), {"left_out": seen.left_out}
+        if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json, **apart):
+            done = retry_matching(database, filters, over=over_for_good, now=now_ms(), most=_MOST)
+            tell(_numbers("retried", done.count, done.left_out, as_json=as_json), as_json=as_json)
 
 
 @actions.command()
@@ -136,7 +142,8 @@ def rerun(*, preview: bool, yes: bool, as_json: bool, condition: str | None, **v
     """Repeat calls that were done, as a new generation that is linked to the old.
 
     With the same parameters, for when what they led to was lost or wrong. Of a call that was repeated before, only the
-    last is repeated. Says how many there are and asks before it begins.
+    last is repeated. Says how many there are and asks before it begins. What is about a run that is over is left out
+    with the steps after it, and counted apart.
     """
     from handlers.clock import now_ms
     from handlers.questions.filters import Filters
@@ -151,9 +158,11 @@ def rerun(*, preview: bool, yes: bool, as_json: bool, condition: str | None, **v
         if chosen.failed:
             many = "1 action" if chosen.failed == 1 else f"{chosen.failed} actions"
             click.echo(f"For {many} the condition has no value, and they are left out: {chosen.failure}", err=True)
-        found = (chosen.count, False)
-        if goes_on(found, "action", "actions", "Repeat", "", preview=preview, yes=yes, as_json=as_json):
-            tell({"repeated": repeat(database, chosen, now=now_ms())}, as_json=as_json)
+        _tell_left_out(chosen.too_late, as_json=as_json)
+        found, apart = (chosen.count, False), {"left_out": chosen.too_late}
+        if goes_on(found, "action", "actions", "Repeat", "", preview=preview, yes=yes, as_json=as_json, **apart):
+            done = repeat(database, chosen, now=now_ms())
+            tell(_numbers("repeated", done, chosen.too_late, as_json=as_json), as_json=as_json)
 
 
 @actions.command()
@@ -253,6 +262,22 @@ def _each(ids: Sequence[str], what: str, verb: Callable[..., None], *, as_json: 
     if problems:
         raise ReelhookError("\n  ".join([f"{what} {done}", *problems]))
     tell({what: done}, as_json=as_json)
+
+
+def _tell_left_out(count: int, *, as_json: bool) -> None:
+    """Tell people how many are left out, and why; programs find the number with the others."""
+    if count and not as_json:
+        some = (
+            "1 action is left out, for its run is"
+            if count == 1
+            else f"{count} actions are left out, for their runs are"
+        )
+        click.echo(f"{some} over, and a call could reach another run of that name.", err=True)
+
+
+def _numbers(what: str, done: int, left_out: int, *, as_json: bool) -> dict[str, int]:
+    """Return what was done, and for programs what was left out."""
+    return {what: done, "left_out": left_out} if as_json else {what: done}
 
 
 def _expect_id(action: str) -> None:

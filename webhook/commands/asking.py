@@ -17,16 +17,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the nu
 
 
 def goes_on(  # noqa: PLR0913 (the parts of one sentence, and the options)
-    found: tuple[int, bool], one: str, many: str, verb: str, again: str, *, preview: bool, yes: bool, as_json: bool
+    found: tuple[int, bool],
+    one: str,
+    many: str,
+    verb: str,
+    again: str,
+    *,
+    preview: bool,
+    yes: bool,
+    as_json: bool,
+    **apart: int,
 ) -> bool:
     """Tell how many there are, and ask; return whether to go on.
 
-    `found` is how many, and whether there are more. Raises click.UsageError where nobody is there to be asked.
+    `found` is how many, and whether there are more; `apart` are further numbers, which programs see with the preview.
+    Raises click.UsageError where nobody is there to be asked.
     """
     count, is_more = found
     named = f"{count}{' or more' if is_more else ''} {one if count == 1 and not is_more else many}"
     if preview:
-        tell({"matching": count, "more": is_more}, as_json=as_json, text=f"{named} match{'es' if count == 1 else ''}.")
+        text = f"{named} match{'es' if count == 1 else ''}."
+        tell({"matching": count, "more": is_more} | apart, as_json=as_json, text=text)
         return False
     if yes or count == 0:
         return True
