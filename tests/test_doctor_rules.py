@@ -205,7 +205,7 @@ def test_dead_late_and_stopped_actions_are_warned_of(environ: dict[str, str], da
     planning.plan(database, planning.post(1), planning.post(2))
     planning.make(database, planning.claim(database, 1)[0], planning.GIVE_UP)
     with database.write() as connection:
-        due = update(tables.actions).where(tables.actions.c.stage == "ready").values(due_at=now_ms() - 300_000)
+        due = update(tables.actions).where(tables.actions.c.stage == "ready").values(due_since=now_ms() - 300_000)
         connection.execute(due)
     actions.stop(database, "destination", "captioning", now=now_ms())
     found = examined(environ, code=0)

@@ -23,7 +23,7 @@ from handlers.vendor import Verified
 from webhook.figures import Figures
 
 _PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
-_SETTLED = ("done", "again", "dead")
+_SETTLED = ("done", "again", "dead", "refused", "cancelled", "expired", "superseded")
 _RULE = {
     "name": "archive",
     "version": "v",

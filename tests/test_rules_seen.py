@@ -291,7 +291,7 @@ def test_the_figures_of_actions_tell_what_waits_and_how_long(worker: AWorker, in
     assert figure(database, "actions_planned_total", operation="http.post") == 1
     assert figure(database, "actions", operation="http.post", state="planned") == 1
     with database.write() as connection:
-        connection.execute(update(tables.actions).values(due_at=now_ms() - 60_000))
+        connection.execute(update(tables.actions).values(due_since=now_ms() - 60_000))
     actions.stop(database, "operation", "http.post", now=now_ms())
     late = figure(database, "actions_oldest_due_seconds", operation="http.post")
     assert late is not None

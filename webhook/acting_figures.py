@@ -24,6 +24,10 @@ _COUNTED = (
     (f"{SETTLED}done", "reelhook_actions_done", "Actions that are done."),
     (f"{SETTLED}again", "reelhook_actions_again", "Tries that failed, and that another follows."),
     (f"{SETTLED}dead", "reelhook_actions_dead", "Actions that were given up."),
+    (f"{SETTLED}refused", "reelhook_actions_refused", "Calls that rules asked for and that can't be made."),
+    (f"{SETTLED}cancelled", "reelhook_actions_cancelled", "Actions that were cancelled, whatever for."),
+    (f"{SETTLED}expired", "reelhook_actions_expired", "Those cancelled because their max_age was over."),
+    (f"{SETTLED}superseded", "reelhook_actions_superseded", "Calls that a newer one made superfluous."),
     (LATE, "reelhook_actions_late", "Slots below a limit that a call missed, so that it took another one."),
 )
 
@@ -56,11 +60,15 @@ def _each_rule(seen: InForce) -> Iterator[Metric]:
 
 
 def action_counts(by_name: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
-    """Yield what the workers counted of actions; `by_name` holds the counts of each name by operation."""
+    """Yield what the workers counted of actions; `by_name` holds the counts of each name by operation.
+
+    What was never counted of an operation is shown as 0: a figure that appears with 1 is no increase to Prometheus.
+    """
+    operations = sorted({operation for name, *_ in _COUNTED for operation in by_name.get(name, {})})
     for name, shown, text in _COUNTED:
         counter = CounterMetricFamily(shown, text, labels=("operation",))
-        for operation, value in sorted(by_name.get(name, {}).items()):
-            counter.add_metric((operation,), value)
+        for operation in operations:
+            counter.add_metric((operation,), by_name.get(name, {}).get(operation, 0))
         yield counter
 
 

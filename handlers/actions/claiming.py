@@ -18,6 +18,7 @@ from sqlalchemy import text
 from handlers.actions import batches, lanes
 from handlers.actions.channels import due
 from handlers.actions.db_time import db_time
+from handlers.actions.endings import EXPIRED, nobody_counts, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import Claimed, read_schedule
 from handlers.actions.quotas import Busy, Limiter, Slots
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from handlers.actions.channels import Channel
+    from handlers.actions.endings import Count
     from handlers.database import Database
 
 #: milliseconds after which an action that its holder has not settled goes to another
@@ -64,6 +66,7 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     lead_us: int = 0,
     ahead_us: int = AHEAD_US,
     clock: Callable[[Connection], int] = db_time,
+    count: Count = nobody_counts,
 ) -> Sequence[Claimed]:
     """Take up to `most` calls in hand, and of each counterpart no more than it has room for; a batch is one call.
 
@@ -88,16 +91,24 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
             left -= claiming.take(limiter, some, left if room is None else min(left, room(limiter)))
         taken = claiming.write()
     if claiming.expired:
-        _expire(database, claiming.expired, clock)
+        _expire(database, claiming.expired, clock, count)
     return taken
 
 
-def _expire(database: Database, expired: Sequence[tuple[str, str | None]], clock: Callable[[Connection], int]) -> None:
+def _expire(
+    database: Database,
+    expired: Sequence[tuple[str, str | None, str]],
+    clock: Callable[[Connection], int],
+    count: Count,
+) -> None:
     with database.write() as connection:
-        lanes.lock(connection, [lane for _, lane in expired])
+        lanes.lock(connection, [lane for _, lane, _ in expired])
         why = "it was not made in time: its max_age is over"
-        lanes.end(connection, [action for action, _ in expired], now=clock(connection) // 1000, reason=why)
-        lanes.set_heads(connection, [lane for _, lane in expired])
+        ids = [action for action, *_ in expired]
+        ended = set(lanes.end(connection, ids, now=clock(connection) // 1000, reason=why))
+        note(connection, EXPIRED, (operation for action, _, operation in expired if action in ended))
+        lanes.set_heads(connection, [lane for _, lane, _ in expired])
+    count(noted(connection))
 
 
 def _due(connection: Connection, now: int, *, full: int) -> list[Channel]:
@@ -129,8 +140,8 @@ class _Claiming:
         self._taken: list[Claimed] = []
         #: how many actions of batches may still be taken, unless one batch has more
         self._batched = _MOST_AT_ONCE
-        #: id and lane of those that came too late
-        self.expired: list[tuple[str, str | None]] = []
+        #: id, lane and operation of those that came too late
+        self.expired: list[tuple[str, str | None, str]] = []
 
     def take(self, limiter: Limiter, some: Sequence[Channel], most: int) -> int:
         """Take the oldest due actions of a limiter's channels, for at most so many calls; return for how many."""
@@ -168,7 +179,7 @@ class _Claiming:
     def _is_in_time(self, row: RowMapping) -> bool:
         if row["expires_at"] is None or row["expires_at"] > self._now // 1000:
             return True
-        self.expired.append((row["id"], row["lane"]))
+        self.expired.append((row["id"], row["lane"], row["operation"]))
         return False
 
     def _call(self, rows: Sequence[RowMapping], channel: Channel, slots: Slots | None) -> Claimed:
@@ -219,7 +230,7 @@ def renew(database: Database, held: Sequence[Claimed], *, clock: Callable[[Conne
         connection.execute(query, as_rows(rows))
 
 
-def give_back(database: Database, held: Sequence[Claimed]) -> int:
+def give_back(database: Database, held: Sequence[Claimed], *, count: Count = nobody_counts) -> int:
     """Put back actions whose call has not begun, for anybody to take; return how many.
 
     Those whose task's run ended meanwhile end.
@@ -236,4 +247,5 @@ def give_back(database: Database, held: Sequence[Claimed]) -> int:
             lanes.end_marked(connection, marked, now=db_time(connection) // 1000)
         # An earlier one may have come meanwhile.
         lanes.set_heads(connection, [row.lane for row in back])
+    count(noted(connection))
     return len(back)

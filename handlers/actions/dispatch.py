@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from handlers.actions import batches, figures
 from handlers.actions.claiming import LEASE_MS, claim, give_back, renew
 from handlers.actions.db_time import db_time
+from handlers.actions.endings import add_to
 from handlers.actions.losses import MOST_AT_ONCE, take_up_lost
 from handlers.actions.quotas import limiter_of
 from handlers.actions.senders import Senders
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from handlers.actions.endings import Endings
     from handlers.actions.planned import Claimed
     from handlers.actions.quotas import Limiter
     from handlers.database import Database
@@ -139,6 +141,7 @@ class Dispatcher:
             room=self._room,
             lead_us=self._slots.lead_us,
             clock=self._slots.now,
+            count=self._count_ended,
         )
         for one in taken:
             with self._lock:
@@ -160,7 +163,7 @@ class Dispatcher:
             renew(self._database, self._in_hand(), clock=self._slots.now)
             self._renewed_at = now
         if now - self._taken_up_at > _TAKE_UP_EVERY:
-            if lost := take_up_lost(self._database, clock=self._slots.now):
+            if lost := take_up_lost(self._database, clock=self._slots.now, count=self._count_ended):
                 _log.warning("%d actions of lost workers are taken up", lost)
             self._taken_up_at = now if lost < MOST_AT_ONCE else now - _TAKE_UP_EVERY
             with self._lock:
@@ -170,7 +173,7 @@ class Dispatcher:
         """Make one call and settle it; whatever happens, it is not in hand afterwards."""
         try:
             if self._is_stopping:
-                give_back(self._database, [claimed])
+                give_back(self._database, [claimed], count=self._count_ended)
             else:
                 self._make(claimed)
         except ActionLost:
@@ -204,7 +207,7 @@ class Dispatcher:
     def _start(self, claimed: Claimed, request: str) -> None:
         if not self._begins.submit(Begin(claimed=claimed, request=request)):
             if claimed.others:  # of a batch, only some need be lost
-                give_back(self._database, [claimed])
+                give_back(self._database, [claimed], count=self._count_ended)
             raise ActionLost
         missed = self._slots.wait(claimed)
         self._count(figures.SENT, claimed, len(claimed.members))
@@ -240,7 +243,8 @@ class Dispatcher:
 
     def _settle(self, calls: Sequence[list[Settle]]) -> Sequence[list[str | None] | Exception]:
         def write(some: Sequence[list[Settle]]) -> Sequence[list[str | None]]:
-            told = iter(settle(self._database, [one for call in some for one in call], clock=self._slots.now))
+            ours = [one for call in some for one in call]
+            told = iter(settle(self._database, ours, clock=self._slots.now, count=self._count_ended))
             return [[next(told) for _ in call] for call in some]
 
         return batches.in_portions(calls, write, size=len)
@@ -248,6 +252,10 @@ class Dispatcher:
     def _count(self, name: str, claimed: Claimed, number: int = 1) -> None:
         with self._lock:
             self.meters.add(name, claimed.operation, number)
+
+    def _count_ended(self, found: Endings) -> None:
+        with self._lock:
+            add_to(self.meters, found)
 
     def _in_hand(self) -> list[Claimed]:
         with self._lock:
@@ -266,7 +274,7 @@ class Dispatcher:
                     self._renewed_at = time.monotonic()
             if left := self._in_hand():
                 _log.warning("%d calls are still under way; their actions are left to their leases", len(left))
-                give_back(self._database, left)
+                give_back(self._database, left, count=self._count_ended)
             with self._lock:
                 self.meters.flush(self._database, at_once=True)
         except DatabaseAway as exc:

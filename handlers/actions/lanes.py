@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from handlers.actions.endings import note
 from handlers.actions.many import as_rows, many
 from handlers.actions.stages import CANCELLED
 
@@ -40,7 +41,8 @@ _RELEASE: Final = """
     FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held'"""
 _DROP_HELD: Final = """
     UPDATE actions SET state = 'cancelled', stage = 'over', reason = r.reason, ended_at = r.ended_at
-    FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held' RETURNING actions.id"""
+    FROM {rows} WHERE actions.after = r.id AND actions.stage = 'held'
+    RETURNING actions.id, actions.operation"""
 _TAKE_BACK: Final = """
     UPDATE actions SET state = 'planned', stage = 'held', reason = NULL, ended_at = NULL, expires_at = NULL
     FROM {rows} WHERE actions.after = r.id AND actions.state = 'cancelled' AND actions.reason = r.reason
@@ -48,7 +50,8 @@ _TAKE_BACK: Final = """
 _END: Final = """
     UPDATE actions SET state = r.state, stage = 'over', is_head = false, reason = r.reason, newer = r.newer,
         ended_at = r.ended_at, holder = NULL, lease_until = NULL, is_begun = false, over_reason = NULL
-    FROM {rows} WHERE actions.id = r.id AND actions.stage IN ('held', 'waiting', 'ready') RETURNING actions.id"""
+    FROM {rows} WHERE actions.id = r.id AND actions.stage IN ('held', 'waiting', 'ready')
+    RETURNING actions.id, actions.operation"""
 _LEAVE: Final = """
     UPDATE actions SET over_reason = r.reason
     FROM {rows} WHERE actions.id = r.id AND actions.stage = 'claimed'"""
@@ -93,7 +96,9 @@ def drop_after(connection: Connection, actions: Collection[str], *, now: int) ->
     while left:
         rows = [{"id": action, "reason": not_done(action), "ended_at": now} for action in left]
         query = many(connection, _DROP_HELD, id="text", reason="text", ended_at="bigint")
-        left = list(connection.execute(query, as_rows(rows)).scalars())
+        dropped = connection.execute(query, as_rows(rows)).all()
+        note(connection, CANCELLED, (row.operation for row in dropped))
+        left = [row.id for row in dropped]
 
 
 def take_back_after(connection: Connection, actions: Collection[str]) -> None:
@@ -122,7 +127,9 @@ def end(  # noqa: PLR0913 - what an end consists of
         return []
     rows = [{"id": one, "state": state, "reason": reason, "newer": newer, "ended_at": now} for one in actions]
     query = many(connection, _END, id="text", state="text", reason="text", newer="text", ended_at="bigint")
-    ended = list(connection.execute(query, as_rows(rows)).scalars())
+    found = connection.execute(query, as_rows(rows)).all()
+    note(connection, state, (row.operation for row in found))
+    ended = [row.id for row in found]
     drop_after(connection, ended, now=now)
     return ended
 

@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 from handlers.actions import lanes
 from handlers.actions.db_time import db_time
+from handlers.actions.endings import nobody_counts, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import read_schedule
-from handlers.actions.stages import DEAD
+from handlers.actions.stages import AGAIN, DEAD
 from handlers.operation import Outcome
 from handlers.retries import after
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
+    from handlers.actions.endings import Count
     from handlers.database import Database
     from handlers.retries import Next
 
@@ -33,7 +35,7 @@ _LOST: Final = text(
     "SELECT id FROM actions WHERE stage = 'claimed' AND lease_until < :now ORDER BY lease_until LIMIT :most"
 )
 _STILL: Final = """
-    SELECT t.id, t.lane, t.is_begun, t.is_repeatable, t.tries, t.first_at, t.due_at, t.schedule,
+    SELECT t.id, t.lane, t.operation, t.is_begun, t.is_repeatable, t.tries, t.first_at, t.due_at, t.schedule,
         t.batch_max, t.over_reason
     FROM {rows} JOIN actions AS t ON t.id = r.id WHERE t.stage = 'claimed' AND t.lease_until < r.now"""
 _LANES: Final = "SELECT DISTINCT t.lane FROM {rows} JOIN actions AS t ON t.id = r.id WHERE t.lane IS NOT NULL"
@@ -49,7 +51,11 @@ _NOTE: Final = """
 
 
 def take_up_lost(
-    database: Database, *, clock: Callable[[Connection], int] = db_time, chance: Callable[[], float] = random.random
+    database: Database,
+    *,
+    clock: Callable[[Connection], int] = db_time,
+    chance: Callable[[], float] = random.random,
+    count: Count = nobody_counts,
 ) -> int:
     """Give what dead holders had in hand to whoever claims next; return how many actions that were.
 
@@ -67,9 +73,10 @@ def take_up_lost(
         found = [*in_lanes, *lanes.lanes_after(connection, lost)]
         lanes.lock(connection, found)
         now = clock(connection) // 1000
-        count = _let_go(connection, lost, now, chance)
+        taken_up = _let_go(connection, lost, now, chance)
         lanes.set_heads(connection, found)
-    return count
+    count(noted(connection))
+    return taken_up
 
 
 def _let_go(connection: Connection, lost: Sequence[str], now: int, chance: Callable[[], float]) -> int:
@@ -95,6 +102,9 @@ def _let_go(connection: Connection, lost: Sequence[str], now: int, chance: Calla
     # What is dead already stays so.
     marked = {row["id"]: row["over_reason"] for row in still if row["over_reason"] is not None and row["id"] in free}
     lanes.end_marked(connection, marked, now=now)
+    operations = {row["id"]: row["operation"] for row in still}
+    again = [one for one, then in following.items() if then.at is not None and one in free and one not in marked]
+    note(connection, AGAIN, (operations[one] for one in again))
     return len(free)
 
 

@@ -19,9 +19,10 @@ from handlers.actions import lanes
 from handlers.actions.bounds import bound_key_of
 from handlers.actions.coalescing import coalesce
 from handlers.actions.deciding import Deciding
+from handlers.actions.endings import note
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import batch_of, channel_of, due_at, interval_of, schedule_text, turn_of
-from handlers.actions.stages import CANCELLED, HELD, OVER, PLANNED, READY, REFUSED, SHADOW, WAITING
+from handlers.actions.stages import CANCELLED, HELD, OVER, PLANNED, READY, REFUSED, SHADOW, SUPERSEDED, WAITING
 from handlers.ids import new_id
 from handlers.rows import insert
 from handlers.tables import actions
@@ -70,6 +71,8 @@ def plan(
         coalesce(connection, rows, covers, now)
     insert(connection, actions, rows, ignore_known=True)
     lanes.set_heads(connection, touched)
+    for end in (REFUSED, CANCELLED, SUPERSEDED):
+        note(connection, end, (row["operation"] for row in rows if row["state"] == end))
     return Counter(row["operation"] for row in rows if row["stage"] != OVER)
 
 

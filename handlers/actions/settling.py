@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from handlers.actions import lanes
 from handlers.actions.db_time import db_time
+from handlers.actions.endings import nobody_counts, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.quotas import limiter_of, push_back
 from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, READY
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from handlers.actions.endings import Count
     from handlers.actions.planned import Claimed
     from handlers.database import Database
     from handlers.operation import Outcome
@@ -145,11 +147,13 @@ def settle(
     *,
     clock: Callable[[Connection], int] = db_time,
     chance: Callable[[], float] = random.random,
+    count: Count = nobody_counts,
 ) -> Sequence[str | None]:
     """Write down what became of calls, in one transaction, and let what waited for them come forward.
 
     Each is for one action: `each_of` tells them for a batch. What would be tried again is cancelled where its task's
     run ended meanwhile.
+    `count` is told of the steps that end because they come after one of these.
     Returns the state of each action now, or None where the word of a former holder came too late and changed nothing.
     """
     ids = [one.claimed.id for one in calls]
@@ -163,6 +167,7 @@ def settle(
         waits = {(limiter_of(one.claimed), one.outcome.after_ms or 0): one for one in throttled}
         for _, one in sorted(waits.items(), key=lambda item: item[0]):
             push_back(connection, one.claimed, now=settling.now_us, after_ms=one.outcome.after_ms)
+    count(noted(connection))
     return [settled.get(one.claimed.id) for one in calls]
 
 

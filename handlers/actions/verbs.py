@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sqlalchemy import select, text
 
 from handlers.actions import lanes
+from handlers.actions.endings import count_at_once, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
@@ -86,6 +87,7 @@ def cancel(database: Database, action: str, *, now: int, reason: str = "cancelle
         lanes.lock(connection, lane)
         ended = lanes.end(connection, [action], now=now, reason=storable(reason))
         lanes.set_heads(connection, lane)
+    count_at_once(database, noted(connection))
     if not ended:
         raise WrongRequest({"id": _why_not(database, action, "cancelled", {PLANNED, AGAIN})})
 
@@ -110,6 +112,7 @@ def rerun(database: Database, ids: Collection[str], *, over: Over, now: int) -> 
             generations = {row.id: row.generation for row in last}
             plan(connection, list(_repetitions(rows, generations)), now=now)
             done += len(rows)
+        count_at_once(database, noted(connection))
     return done
 
 
@@ -141,8 +144,14 @@ def record_result(
         raise WrongRequest({"result": f"is {result!r}; expected done or failed"})
     told = storable(detail)
     values = {"id": action, "result": result, "detail": told, "now": now, "reason": f"its consumer failed: {told}"}
+    died = select(actions.c.operation).where(actions.c.id == action, actions.c.state == DONE)
     with database.write() as connection:
+        # Only the first word of a failure is a death; its row is kept from others, who may say the same now.
+        operations = list(connection.execute(died.with_for_update()).scalars())
         is_noted = connection.execute(_TOLD, values).rowcount == 1
+        if result == "failed":
+            note(connection, DEAD, operations)
+    count_at_once(database, noted(connection))
     if not is_noted:
         raise WrongRequest({"id": _why_not(database, action, "given a result", {DONE})})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from handlers.actions import Planned, plan
+from handlers.actions.endings import add_to, noted
 from handlers.actions.figures import PLANNED
 from handlers.errors import DatabaseAway
 from handlers.ids import new_id
@@ -40,6 +41,7 @@ def plan_by_hand(database: Database, settings: Settings, wanted: Wanted, *, now:
         action = str(connection.execute(own).scalar_one())
     meters = Meters()
     meters.add(PLANNED, wanted.name)
+    add_to(meters, noted(connection))
     with suppress(DatabaseAway):  # the call is planned, and counts for more than its count
         meters.flush(database, at_once=True)
     return action

@@ -21,6 +21,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from handlers import catalogue, drift, meters, tables
+from handlers.actions.endings import add_to, noted
 from handlers.actions.figures import PLANNED
 from handlers.clock import now_ms
 from handlers.database import refuses_row
@@ -274,6 +275,7 @@ class Processor:
                 planned = settlement.write(connection)
         self._count(settlement.judged, settlement.now)
         self._count_consequences(settlement.consequences, planned)
+        add_to(self.meters, noted(connection))
         return len(judged) - settlement.busy
 
     def _work_out(self, connection: Connection, judged: Sequence[_Judged]) -> _Settlement:
