@@ -6,8 +6,9 @@ import logging
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -16,13 +17,16 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from handlers.errors import DatabaseAway
+from handlers.errors import BrokenOff, DatabaseAway
 from handlers.write_lock import WriteLock
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from sqlalchemy import Connection, Engine
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +56,10 @@ _SESSION = (
     "SET tcp_keepalives_interval = 5",
     "SET tcp_keepalives_count = 3",
 )
+#: what a server says where it undoes a transaction for the sake of another: they waited for each other
+_BROKEN_OFF = frozenset({"40001", "40P01"})
+#: how often a transaction that was undone so is made in all
+_MOST_TIMES = 4
 #: seconds for one answer outside any transaction: the pool's ping and its roll-back
 _IDLE_PATIENCE = 3.0
 
@@ -177,6 +185,19 @@ class Database:
         return (told.st_dev, told.st_ino)
 
 
+def once_more(work: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Let a function that makes one transaction make it again where the server undid it for the sake of another."""
+
+    @wraps(work)
+    def insisting(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        for _ in range(_MOST_TIMES - 1):
+            with suppress(BrokenOff):
+                return work(*args, **kwargs)
+        return work(*args, **kwargs)
+
+    return insisting
+
+
 def set_deadline(connection: Connection, patience: float | None) -> None:
     """Let every wait of this connection end `patience` seconds from now; None lifts the limit."""
     raw = connection.connection.driver_connection
@@ -192,6 +213,8 @@ def _away() -> Iterator[None]:
     except PoolTimeout as exc:
         raise DatabaseAway(f"no free connection to the database: {exc}") from exc
     except DBAPIError as exc:
+        if getattr(exc.orig, "sqlstate", None) in _BROKEN_OFF:
+            raise BrokenOff from exc
         if means_away(exc):
             raise DatabaseAway(f"the database is away: {exc.orig}") from exc
         raise

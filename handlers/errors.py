@@ -13,6 +13,7 @@ ReelhookError
 ├── UnreadableDelivery       authentic, but its meaning can't be told: kept and quarantined
 ├── NotReleasable            a refusal that can't be released, and why
 ├── DatabaseAway             the database did not answer in time; another try may succeed
+│   └── BrokenOff            it undid a transaction for another's sake; the same at once may succeed
 ├── StoreUnavailable         neither database nor spool could be written: 503
 ├── ActionLost               an action is in other hands by now: the call must not be made
 ├── HeldBack                 the other side wants no call for longer than anybody waits with one in hand
@@ -108,6 +109,10 @@ class NotReleasable(ReelhookError):
 
 class DatabaseAway(ReelhookError):
     """The database did not answer in time."""
+
+
+class BrokenOff(DatabaseAway):
+    """The database undid a transaction, because it and another waited for each other."""
 
 
 class StoreUnavailable(ReelhookError):

@@ -14,6 +14,7 @@ from handlers.clock import now_ms
 from handlers.errors import DatabaseAway
 from handlers.inbox.consequences import Planner
 from handlers.inbox.processing import Processor
+from handlers.limits import Limits
 from handlers.rules import RuleBook
 from handlers.rules.known import known_of
 
@@ -57,6 +58,7 @@ class Worker:
         self._book = RuleBook(settings.rules, known_of(settings))
         self._planner = Planner(settings, self._book)
         self._processor = Processor(database, settings, vendors, planner=self._planner)
+        self._limits = Limits(settings, vendors)
         self._caller = caller or Caller(database, settings, vendors)
         self._adopted_at = self._refreshed_at = float("-inf")
         self._watch = _Watch(database)
@@ -67,7 +69,7 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Process what waits and have calls made until `stop` is set, finishing what is in hand."""
-        dispatcher = Dispatcher(self._database, self._caller.perform)
+        dispatcher = Dispatcher(self._database, self._caller.perform, pace=self._limits.interval_us)
         calls = threading.Thread(target=dispatcher.run, args=(stop,), name="dispatcher")
         calls.start()
         try:

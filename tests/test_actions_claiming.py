@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ from sqlalchemy import update
 
 from handlers import actions, tables
 from handlers.actions.figures import figures
+from handlers.actions.in_hand import Room
+from handlers.actions.quotas import Limiter
 from handlers.clock import now_ms
 from handlers.errors import WrongRequest
 from handlers.operation import Outcome
@@ -43,7 +46,6 @@ from handlers.retries import Schedule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handlers.actions.quotas import Limiter
     from handlers.database import Database
 
 LIMITED = {"quota": "main", "api": "UpdateSegment", "limit": 100.0}
@@ -183,13 +185,18 @@ def test_a_later_and_shorter_word_too_fast_lets_no_call_begin_earlier(database: 
 def test_a_counterpart_gets_no_more_than_it_has_room_for(database: Database) -> None:
     plan(database, *(post(number) for number in range(9)))
     plan(database, *(post(number, destination="other") for number in range(10, 19)))
-
-    def room(limiter: Limiter) -> int:
-        return 2 if limiter.quota == "captioning" else 5
-
-    taken = claim(database, room=room)
+    taken = claim(database, room=Room(64, {Limiter("destination/captioning", ""): 6}, quick=()))
     assert [one.destination for one in taken].count("captioning") == 2
-    assert [one.destination for one in taken].count("other") == 5
+    assert [one.destination for one in taken].count("other") == 8
+
+
+def test_those_that_wait_get_equal_parts_and_what_one_leaves_goes_to_the_others(database: Database) -> None:
+    for destination, count in (("first", 30), ("second", 30), ("third", 2)):
+        plan(database, *(post(len(rows(database)) + number, destination=destination) for number in range(count)))
+    taken = Counter(one.destination for one in claim(database, 12))
+    assert taken.total() == 12
+    assert taken["third"] == 2
+    assert taken["first"] - taken["second"] in {-1, 0, 1}
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import DONE, attempts, call, emptied, opened, plan, post, rows, states
+from planning import DONE, attempts, call, emptied, let_lapse, make_due, opened, plan, post, rows, states
 from program import wait_until
 from sqlalchemy import select
 
 from handlers import actions, tables
 from handlers.actions import Dispatcher, Performed, dispatch
+from handlers.actions.in_hand import InHand
+from handlers.actions.slots import SlotClock
 from handlers.clock import now_ms
 from handlers.errors import DatabaseAway, SettingsError, WrongRequest
 from handlers.operation import Outcome
@@ -53,6 +55,16 @@ def at_work(database: Database, perform: Perform, **more: float) -> Iterator[Dis
         stop.set()
         thread.join(30)
         assert not thread.is_alive()
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def do(claimed: Claimed, start: Callable[[str], None]) -> Performed:
@@ -98,6 +110,43 @@ def test_several_dead_destinations_leave_room_for_one_that_lives(database: Datab
         plan(database, *(post(number, destination="well") for number in range(300, 340)))
         wait_until(lambda: states(database).count("done") == 40, what="all calls to the one that lives")
         dead.set()
+
+
+@pytest.mark.parametrize(
+    "dead_ones",
+    [
+        [{"destination": f"dead {number}"} for number in range(20)],
+        [{"destination": None, "quota": f"dead {number}", "api": "UpdateSegment"} for number in range(3)],
+    ],
+    ids=["destinations", "accounts"],
+)
+def test_a_wide_outage_leaves_room_for_a_vendors_calls(database: Database, dead_ones: list[dict[str, Any]]) -> None:
+    dead = threading.Event()
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        start(f"POST {claimed.id}")
+        if claimed.quota != "main":
+            dead.wait(60)
+        return Performed(outcome=DONE)
+
+    for _ in range(8):
+        first = len(rows(database))
+        planned = (post(first + number, **dead_ones[number % len(dead_ones)]) for number in range(40))
+        plan(database, *planned)
+    with at_work(database, perform):
+        wait_until(lambda: is_steady(database), what="as many calls to the dead as there may be")
+        plan(database, *(call(number, lane=None, **LIMITED) for number in range(400, 430)))
+        wait_until(lambda: states(database)[-30:] == ["done"] * 30, what="all calls of the one that lives")
+        busy = states(database).count("running")
+        dead.set()
+    assert busy < 128
+
+
+def is_steady(database: Database) -> bool:
+    """Tell whether no further call begins for a while."""
+    before = states(database).count("running")
+    time.sleep(0.3)
+    return 0 < before == states(database).count("running")
 
 
 def test_a_stop_takes_hold_within_a_second_and_go_goes_on(database: Database) -> None:
@@ -195,13 +244,20 @@ def test_after_too_fast_calls_in_hand_without_a_limit_wait_or_are_put_back(datab
 
     plan(database, *(post(number, schedule=Schedule(delays_ms=(0,), within_ms=3_600_000)) for number in range(5)))
     with at_work(database, perform):
-        over = {"done"} if after_ms == 700 else {"again"}
-        wait_until(lambda: set(states(database)) == over, what="all calls")
+        over = ["done"] * 5 if after_ms == 700 else ["again", *["planned"] * 4]
+        wait_until(lambda: states(database) == over and not in_hand(database), what="all calls")
     assert len(made) == (6 if after_ms == 700 else 1)
     assert not [at for at in made[1:] if at - made[0] < after_ms / 1000 - 0.05]
     if after_ms != 700:
-        details = {attempts(database, row["id"])[0]["detail"] for row in rows(database)[1:]}
-        assert all("nothing was sent: the other side wants no call for" in detail for detail in details)
+        first, *others = rows(database)
+        for row in others:
+            assert (row["tries"], row["attempts"], row["first_at"], row["is_begun"]) == (0, 0, None, False)
+            assert attempts(database, row["id"]) == []
+            assert abs(row["due_at"] - first["due_at"]) < 60_000, "it is due when the other side takes calls again"
+
+
+def in_hand(database: Database) -> int:
+    return [row["stage"] for row in rows(database)].count("claimed")
 
 
 def test_what_performing_raises_is_an_outcome(database: Database) -> None:
@@ -267,6 +323,129 @@ def test_a_database_that_goes_away_under_a_call_leaves_its_outcome_unclear(datab
     plan(database, call(1, is_repeatable=False))
     with at_work(database, perform):
         wait_until(lambda: states(database) == ["dead"], what="the outcome")
+
+
+def test_what_waited_for_the_other_side_keeps_its_only_try(database: Database) -> None:
+    made: list[str] = []
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        if claimed.subject != "seg_0":
+            wait_until(lambda: states(database)[0] == "dead", what="too fast")
+        start(f"POST {claimed.id}")
+        made.append(claimed.subject)
+        too_fast = Outcome(verdict="again", is_throttled=True, after_ms=20_000)
+        return Performed(outcome=too_fast if claimed.subject == "seg_0" else DONE)
+
+    plan(database, *(post(number, schedule=Schedule(delays_ms=(0,), tries=1)) for number in range(3)))
+    with at_work(database, perform):
+        wait_until(lambda: states(database)[0] == "dead" and not in_hand(database), what="too fast")
+        assert states(database) == ["dead", "planned", "planned"]
+        with database.write() as connection:
+            connection.execute(tables.quotas.delete())
+            connection.execute(tables.actions.update().values(due_at=0))
+    with at_work(database, do):
+        wait_until(lambda: states(database) == ["dead", "done", "done"], what="the calls, later")
+    assert made == ["seg_0"]
+
+
+@pytest.mark.parametrize("limits", [LIMITED, {}], ids=["below a limit", "without one"])
+def test_who_lost_an_action_between_its_begin_and_its_slot_sends_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    """As a worker does that is frozen there, and goes on after another has taken the action."""
+    sent: list[str] = []
+    taken_over = threading.Event()
+    wait = SlotClock.wait
+
+    def freeze(slots: SlotClock, claimed: Claimed) -> int:
+        let_lapse(database)
+        actions.take_up_lost(database, chance=lambda: 0.0)
+        make_due(database)
+        (other,) = actions.claim(database, "wrk_other", 1)
+        assert actions.begin(database, [actions.Begin(claimed=other)]) == [True]
+        taken_over.set()
+        time.sleep(0.05)  # its slot is over, too
+        clock.now += 60
+        return wait(slots, claimed)
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        start(f"POST {claimed.id}")
+        sent.append(claimed.holder)
+        return Performed(outcome=DONE)
+
+    clock = Clock()
+    monkeypatch.setattr(SlotClock, "wait", freeze)
+    monkeypatch.setattr(dispatch, "InHand", lambda threads: InHand(threads, clock=clock))
+    monkeypatch.setattr(dispatch, "_TAKE_UP_EVERY", 600.0)
+    plan(database, call(1, **limits))
+    with at_work(database, perform):
+        assert taken_over.wait(20)
+    assert sent == []
+    assert [(row["state"], row["holder"]) for row in rows(database)] == [("running", "wrk_other")]
+
+
+def test_a_worker_that_slept_past_its_lease_sends_nothing_and_puts_its_action_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept, sent = threading.Event(), []
+    wait = SlotClock.wait
+
+    def sleep(slots: SlotClock, claimed: Claimed) -> int:
+        missed = wait(slots, claimed)
+        if not slept.is_set():
+            slept.set()
+            clock.now += 31
+        return missed
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        start(f"POST {claimed.id}")
+        sent.append(claimed.token)
+        return Performed(outcome=DONE)
+
+    clock = Clock()
+    monkeypatch.setattr(SlotClock, "wait", sleep)
+    monkeypatch.setattr(dispatch, "InHand", lambda threads: InHand(threads, clock=clock))
+    plan(database, call(1, is_repeatable=False))
+    with at_work(database, perform):
+        wait_until(lambda: states(database) == ["done"], what="the call, by its second holder")
+    (row,) = rows(database)
+    assert sent == [2]
+    assert [one["number"] for one in attempts(database, row["id"])] == [1]
+
+
+@pytest.mark.parametrize("when", ["before it begins", "while it begins", "after it began"])
+def test_a_database_that_goes_away_before_a_call_leaves_nothing_unclear(
+    database: Database, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    gone = threading.Event()
+    begin, wait = actions.begin, SlotClock.wait
+
+    def go_once(moment: str) -> None:
+        if when == moment and not gone.is_set():
+            gone.set()
+            raise DatabaseAway
+
+    def begin_perhaps(*args: Any, **more: Any) -> Any:
+        told = begin(*args, **more)
+        go_once("while it begins")
+        return told
+
+    def wait_perhaps(slots: SlotClock, claimed: Claimed) -> int:
+        go_once("after it began")
+        return wait(slots, claimed)
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        go_once("before it begins")
+        return do(claimed, start)
+
+    monkeypatch.setattr(dispatch, "begin", begin_perhaps)
+    monkeypatch.setattr(SlotClock, "wait", wait_perhaps)
+    plan(database, call(1, is_repeatable=False, schedule=Schedule(delays_ms=(0,), tries=1)))
+    with at_work(database, perform):
+        wait_until(lambda: states(database) == ["done"], what="the call")
+    (row,) = rows(database)
+    assert (row["attempts"], len(attempts(database, row["id"]))) == (1, 1)
+    assert gone.is_set()
 
 
 def test_what_was_sent_and_what_became_of_it_is_counted(database: Database) -> None:

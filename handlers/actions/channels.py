@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from handlers.actions.many import as_rows, many
-from handlers.actions.quotas import Limiter
+from handlers.actions.quotas import limiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection
+
+    from handlers.actions.quotas import Limiter
 
 _OLDEST: Final = """
     WITH RECURSIVE c (channel) AS (
@@ -52,6 +54,7 @@ class Channel:
     destination: str | None
     quota: str | None
     api: str | None
+    #: microseconds between two calls, as it was when they were planned; None: no limit
     interval_us: int | None
     operation: str
     account: str
@@ -62,7 +65,7 @@ class Channel:
     @property
     def limiter(self) -> Limiter:
         """Return whose limit counts, and whose calls are counted together."""
-        return Limiter(self.quota or self.destination or "", self.api or "")
+        return limiter(self.quota, self.destination, self.api)
 
 
 def channels(connection: Connection) -> list[Channel]:

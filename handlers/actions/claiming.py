@@ -1,15 +1,16 @@
 """Who gets which action next, and for how long it is theirs.
 
 1. Look at the channels that have something ready; most looks end here, without a lock.
-2. For each limiter, lock its row and take the oldest due actions, or batches, for its next slots; none for slots
-   further off, so that others find work too and little is lost with a worker that dies.
+2. Lock the limiters that give slots. Then let one after the other, whose work has waited longest first, have its
+   part: its oldest due actions, or batches, for its next slots; none for slots further off, so that others find work
+   too and little is lost with a worker that dies.
 3. They are the holder's until the lease ends, and may be settled by whoever has the token of the last claim.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,16 +23,22 @@ from handlers.actions.endings import EXPIRED, nobody_counts, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import Claimed, read_schedule
 from handlers.actions.quotas import Busy, Limiter, Slots
+from handlers.actions.row_locks import lock_rows
 from handlers.actions.switches import is_stopped, stopped
+from handlers.database import once_more
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
     from handlers.actions.channels import Channel
     from handlers.actions.endings import Count
+    from handlers.actions.in_hand import Room
     from handlers.database import Database
+
+    #: microseconds between two calls of a channel, as of now; None: no limit
+    Pace = Callable[[Channel], int | None]
 
 #: milliseconds after which an action that its holder has not settled goes to another
 LEASE_MS: Final = 30_000
@@ -50,7 +57,7 @@ _NUMBER: Final = text(
 )
 _RENEW: Final = """
     UPDATE actions SET lease_until = r.lease_until FROM {rows}
-    WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed'"""
+    WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed' RETURNING actions.id"""
 _GIVE_BACK: Final = """
     UPDATE actions SET stage = 'ready', holder = NULL, lease_until = NULL FROM {rows}
     WHERE actions.id = r.id AND actions.token = r.token AND actions.stage = 'claimed' AND NOT actions.is_begun
@@ -62,7 +69,8 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     holder: str,
     most: int,
     *,
-    room: Callable[[Limiter], int] | None = None,
+    room: Room | None = None,
+    pace: Pace | None = None,
     lead_us: int = 0,
     ahead_us: int = AHEAD_US,
     clock: Callable[[Connection], int] = db_time,
@@ -71,13 +79,14 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     """Take up to `most` calls in hand, and of each counterpart no more than it has room for; a batch is one call.
 
     A call whose API has a limit comes with the time before which it may not be made: at least `lead_us` from now, at
-    most `ahead_us` later. Raises DatabaseAway.
+    most `ahead_us` later. `pace` tells how far apart the calls of a channel are; without it, as they were planned.
+    Raises DatabaseAway.
     """
     with database.read() as connection:
         now = clock(connection)
-        found = _due(connection, now, full=now + lead_us + ahead_us // 2)
+        found = _due(connection, now, full=now + lead_us + ahead_us // 2, pace=pace)
     # A batch is left for the next time only for the sake of others that can go.
-    found = batches.affordable((one for one in found if room is None or room(one.limiter) > 0), _MOST_AT_ONCE)
+    found = batches.affordable((one for one in found if room is None or room.of(one.limiter) > 0), _MOST_AT_ONCE)
     if not found or most <= 0:
         return []
     groups: dict[Limiter, list[Channel]] = defaultdict(list)
@@ -85,35 +94,36 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
         groups[channel.limiter].append(channel)
     with database.write() as connection:
         claiming = _Claiming(connection, holder, clock(connection), lead_us, ahead_us)
-        left = min(most, _MOST_AT_ONCE)
-        # Sorted: two claims lock the same limiters in the same order, and can't wait for each other.
-        for limiter, some in sorted(groups.items()):
-            left -= claiming.take(limiter, some, left if room is None else min(left, room(limiter)))
+        claiming.lock(limiter for limiter, some in groups.items() if any(one.interval_us is not None for one in some))
+        claiming.divide(groups, min(most, _MOST_AT_ONCE), room)
         taken = claiming.write()
     if claiming.expired:
         _expire(database, claiming.expired, clock, count)
     return taken
 
 
+@once_more
 def _expire(
     database: Database,
-    expired: Sequence[tuple[str, str | None, str]],
+    expired: Mapping[str, tuple[str | None, str]],
     clock: Callable[[Connection], int],
     count: Count,
 ) -> None:
+    found = [lane for lane, _ in expired.values()]
     with database.write() as connection:
-        lanes.lock(connection, [lane for _, lane, _ in expired])
+        lanes.lock(connection, found)
         why = "it was not made in time: its max_age is over"
-        ids = [action for action, *_ in expired]
-        ended = set(lanes.end(connection, ids, now=clock(connection) // 1000, reason=why))
-        note(connection, EXPIRED, (operation for action, _, operation in expired if action in ended))
-        lanes.set_heads(connection, [lane for _, lane, _ in expired])
+        ended = lanes.end(connection, list(expired), now=clock(connection) // 1000, reason=why)
+        note(connection, EXPIRED, (expired[action][1] for action in ended))
+        lanes.set_heads(connection, found)
     count(noted(connection))
 
 
-def _due(connection: Connection, now: int, *, full: int) -> list[Channel]:
+def _due(connection: Connection, now: int, *, full: int, pace: Pace | None) -> list[Channel]:
     """Return the channels with something due, except of limiters that give no call before `full`; microseconds UTC."""
     found = due(connection, now // 1000)
+    if pace is not None:
+        found = [replace(channel, interval_us=pace(channel)) for channel in found]
     if found:
         # Looked up without a lock, and with half the slots: a claim is worth its transaction only for several.
         busy = Busy(connection, now=now, full=full)
@@ -138,28 +148,55 @@ class _Claiming:
         self._earliest = now + lead_us
         self._latest = now + lead_us + ahead_us
         self._taken: list[Claimed] = []
+        #: the actions of those calls, and how many calls are of which channel
+        self._ids: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._slots: dict[Limiter, Slots] = {}
         #: how many actions of batches may still be taken, unless one batch has more
         self._batched = _MOST_AT_ONCE
-        #: id, lane and operation of those that came too late
-        self.expired: list[tuple[str, str | None, str]] = []
+        #: those that came too late, with their lanes
+        self.expired: dict[str, tuple[str | None, str]] = {}
 
-    def take(self, limiter: Limiter, some: Sequence[Channel], most: int) -> int:
+    def lock(self, limiters: Iterable[Limiter]) -> None:
+        """Keep others from giving slots of these."""
+        # Sorted: two claims lock the same limiters in the same order, and can't wait for each other.
+        for limiter in sorted(limiters):
+            self._slots[limiter] = Slots(self._connection, limiter, earliest=self._earliest)
+
+    def divide(self, groups: Mapping[Limiter, Sequence[Channel]], left: int, room: Room | None) -> None:
+        """Take up to so many calls, of each limiter its part; what some leave, others get."""
+        hungry = list(groups)
+        while left > 0 and hungry:
+            still = []
+            for place, limiter in enumerate(hungry):
+                part = -(-left // (len(hungry) - place))
+                part = part if room is None else min(part, room.of(limiter))
+                taken = self._take(limiter, groups[limiter], part)
+                left -= taken
+                if room is not None:
+                    room.take(limiter, taken)
+                if taken and taken == part:
+                    still.append(limiter)
+            hungry = still
+
+    def _take(self, limiter: Limiter, some: Sequence[Channel], most: int) -> int:
         """Take the oldest due actions of a limiter's channels, for at most so many calls; return for how many."""
         before = len(self._taken)
-        slots: Slots | None = None
+        slots = self._slots.get(limiter)
         for channel in some:
             left = most - (len(self._taken) - before)
-            if channel.interval_us is not None:
-                slots = slots or Slots(self._connection, limiter, earliest=self._earliest)
+            if channel.interval_us is not None and slots is not None:
                 left = min(left, slots.count(channel.interval_us, self._latest))
-            for rows in self._chosen(channel, left) if left > 0 else ():
+            for rows in self._chosen(channel, left):
                 self._taken.append(self._call(rows, channel, slots))
-        if slots is not None:
-            slots.keep()
+                self._ids.update(row["id"] for row in rows)
+                self._counts[channel.text] += 1
         return len(self._taken) - before
 
     def write(self) -> Sequence[Claimed]:
         """Write down what is in hand now."""
+        for slots in self._slots.values():
+            slots.keep()
         lease = self._now // 1000 + LEASE_MS
         taken = batches.members(self._taken)
         rows = [{"id": one.id, "holder": one.holder, "token": one.token, "lease_until": lease} for one in taken]
@@ -170,38 +207,43 @@ class _Claiming:
 
     def _chosen(self, channel: Channel, most: int) -> Sequence[Sequence[RowMapping]]:
         if channel.batch_max is not None:
-            most = min(most, max(self._batched // channel.batch_max, 1))
-        chosen = batches.choose(self._connection, channel, most, now=self._now // 1000, fits=self._is_in_time)
+            most = min(most, max(self._batched // channel.batch_max, 0 if self._counts[channel.text] else 1))
+        if most <= 0:
+            return []
+        # Those that are taken already come first once more, and don't fit.
+        wanted = most + self._counts[channel.text]
+        chosen = batches.choose(self._connection, channel, wanted, now=self._now // 1000, fits=self._fits)[:most]
         if channel.batch_max is not None:
             self._batched -= sum(map(len, chosen))
         return chosen
 
-    def _is_in_time(self, row: RowMapping) -> bool:
+    def _fits(self, row: RowMapping) -> bool:
+        if row["id"] in self._ids:
+            return False
         if row["expires_at"] is None or row["expires_at"] > self._now // 1000:
             return True
-        self.expired.append((row["id"], row["lane"], row["operation"]))
+        self.expired[row["id"]] = (row["lane"], row["operation"])
         return False
 
     def _call(self, rows: Sequence[RowMapping], channel: Channel, slots: Slots | None) -> Claimed:
         """Return one call: it has one slot, however many actions it is for."""
-        first = self._claimed(rows[0], slots)
-        if channel.batch_max is None:
-            return first
-        return replace(first, others=tuple(self._claimed(row, None) for row in rows[1:]))
+        first, *others = (self._claimed(row, channel) for row in rows)
+        if slots is not None and channel.interval_us is not None:
+            first = replace(first, not_before=slots.take(channel.interval_us))
+        return first if channel.batch_max is None else replace(first, others=tuple(others))
 
-    def _claimed(self, row: RowMapping, slots: Slots | None) -> Claimed:
+    def _claimed(self, row: RowMapping, channel: Channel) -> Claimed:
         told: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE}
         number = None if row["sequence"] is None else self._number(row["lane"] or row["id"])
-        interval = row["interval_us"]
         return Claimed(
             **told,
             token=row["token"] + 1,
             holder=self._holder,
+            interval_us=channel.interval_us,
             parameters=json.loads(row["parameters"] or "{}"),
             told=None if row["told"] is None else json.loads(row["told"]),
             schedule=read_schedule(row["schedule"]),
             sequence_number=number,
-            not_before=None if slots is None or interval is None else slots.take(interval),
         )
 
     def _number(self, name: str) -> int:
@@ -214,22 +256,27 @@ class _Claiming:
 
 _AS_THEY_ARE: Final = (
     *("id", "rule", "subject", "change", "step", "operation", "vendor", "account", "destination", "lane", "quota"),
-    *("api", "interval_us", "at", "delivery", "position", "task", "recording", "tries", "first_at", "is_repeatable"),
+    *("api", "at", "delivery", "position", "task", "recording", "tries", "first_at", "is_repeatable"),
     "sequence",
 )
 
 
-def renew(database: Database, held: Sequence[Claimed], *, clock: Callable[[Connection], int] = db_time) -> None:
-    """Keep actions in hand for another lease; what is not the holder's any more is left as it is."""
+@once_more
+def renew(
+    database: Database, held: Sequence[Claimed], *, clock: Callable[[Connection], int] = db_time
+) -> Collection[str]:
+    """Keep actions in hand for another lease, and return which; what is not the holder's any more is left as it is."""
     if not held:
-        return
+        return ()
     with database.write() as connection:
+        lock_rows(connection, [one.id for one in batches.members(held)])
         lease = clock(connection) // 1000 + LEASE_MS
         rows = [{"id": one.id, "token": one.token, "lease_until": lease} for one in batches.members(held)]
         query = many(connection, _RENEW, id="text", token="bigint", lease_until="bigint")  # noqa: S106 - a fencing token's type
-        connection.execute(query, as_rows(rows))
+        return set(connection.execute(query, as_rows(rows)).scalars())
 
 
+@once_more
 def give_back(database: Database, held: Sequence[Claimed], *, count: Count = nobody_counts) -> int:
     """Put back actions whose call has not begun, for anybody to take; return how many.
 
@@ -239,6 +286,7 @@ def give_back(database: Database, held: Sequence[Claimed], *, count: Count = nob
         return 0
     with database.write() as connection:
         lanes.lock(connection, [one.lane for one in held])
+        lock_rows(connection, [one.id for one in batches.members(held)])
         rows = [{"id": one.id, "token": one.token} for one in batches.members(held)]
         query = many(connection, _GIVE_BACK, id="text", token="bigint")  # noqa: S106 - a fencing token's type
         back = connection.execute(query, as_rows(rows)).all()

@@ -2,6 +2,7 @@
 
 1. Claim due actions, for no counterpart more than its share of the threads: one that is dead delays no other.
 2. A thread prepares each call, writes down that it begins, waits for its slot, makes it; no transaction is open then.
+   Where it comes to know that nothing is sent, it puts the action back as if nothing had begun.
 3. It settles the outcome; what waited for that comes forward, and the loop looks again at once.
 4. Meanwhile leases are renewed, and what lost workers had in hand is taken up.
 """
@@ -14,17 +15,18 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from handlers.actions import batches, figures
 from handlers.actions.claiming import LEASE_MS, claim, give_back, renew
 from handlers.actions.db_time import db_time
+from handlers.actions.in_hand import InHand
 from handlers.actions.endings import add_to
 from handlers.actions.losses import MOST_AT_ONCE, take_up_lost
-from handlers.actions.quotas import limiter_of
 from handlers.actions.senders import Senders
 from handlers.actions.settling import Begin, Settle, begin, each_of, settle
 from handlers.actions.slots import SlotClock
+from handlers.actions.unsent import put_back
 from handlers.errors import ActionLost, DatabaseAway, HeldBack, SettingsError, WrongRequest
 from handlers.ids import new_id
 from handlers.keeping.group_commit import GroupCommit
@@ -36,24 +38,24 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from handlers.actions.claiming import Pace
     from handlers.actions.endings import Endings
     from handlers.actions.planned import Claimed
-    from handlers.actions.quotas import Limiter
     from handlers.database import Database
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
-#: calls in hand: of one process, of one API with a limit, of one destination
+#: calls in hand of one process that its counterparts share; each has a few besides
 _THREADS: Final = 128
-_ROOM_WITH_LIMIT: Final = 48
-_ROOM: Final = 8
 #: seconds between two looks: with calls in hand, and without
 _REST_AT_WORK: Final = 0.02
 _REST: Final = 0.1
 _REST_WHILE_AWAY: Final = 0.5
 _RENEW_EVERY: Final = LEASE_MS / 3000
 _TAKE_UP_EVERY: Final = 1.0
-#: seconds that a thread tries to settle a call while the database is away
+#: seconds that a thread tries to write down what became of a call while the database is away
 _SETTLE_PATIENCE: Final = 600.0
 #: milliseconds of rest after "too fast", where the other side names no time
 _REST_MS: Final = 1_000
@@ -72,31 +74,36 @@ class Performed:
 class Perform(Protocol):
     """What makes a call: it prepares all, calls `start`, sends at once, and reads the answer.
 
-    `start` takes the request as it may be shown. It returns when the call may be made, and raises ActionLost where it
-    must not be. Where the action leads a batch, its `others` go in the same call, and have its outcome.
+    `start` takes the request as it may be shown. It returns when the call may be made, and raises ActionLost, HeldBack
+    or DatabaseAway where it must not be. Where the action leads a batch, its `others` go in the same call, and have
+    its outcome.
     """
 
     def __call__(self, claimed: Claimed, start: Callable[[str], None], /) -> Performed:
-        """Make the call. What it raises before `start` was called is no attempt; ActionLost is passed on."""
+        """Make the call, and pass on what `start` raises. What is raised before that was called is no attempt."""
 
 
 class Dispatcher:
     """What one worker process does with actions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process may say of its calls
         self,
         database: Database,
         perform: Perform,
         *,
         threads: int = _THREADS,
         patience: float = 10.0,
+        pace: Pace | None = None,
         clock: Callable[[Connection], int] = db_time,
     ) -> None:
-        """Take what makes the calls, and how many seconds those under way are waited for at the end."""
+        """Take what makes the calls, and how many seconds those under way are waited for at the end.
+
+        `pace` tells how far apart the calls of a channel are by the settings of now.
+        """
         self._database = database
         self._perform = perform
-        self._threads = threads
         self._patience = patience
+        self._pace = pace
         self.holder = new_id("wrk")
         self.meters = Meters()
         self._slots = SlotClock(database, clock=clock)
@@ -104,8 +111,7 @@ class Dispatcher:
         self._begins: GroupCommit[Begin, bool] = GroupCommit(self._begin, most=_AT_ONCE)
         self._settles: GroupCommit[list[Settle], list[str | None]] = GroupCommit(self._settle, most=_AT_ONCE)
         self._lock = threading.Lock()
-        self._held: dict[str, Claimed] = {}
-        self._counts: Counter[Limiter] = Counter()
+        self._hand = InHand(threads)
         self._wake = threading.Event()
         self._is_stopping = False
         self._renewed_at = self._taken_up_at = time.monotonic()
@@ -128,46 +134,45 @@ class Dispatcher:
                 stop.wait(_REST_WHILE_AWAY)
             else:
                 if not taken:
-                    self._wake.wait(_REST_AT_WORK if self._held else _REST)
+                    self._wake.wait(_REST_AT_WORK if len(self._hand) else _REST)
         self._finish()
 
     def _round(self) -> int:
         """Claim what there is room for; return how many actions were."""
         self._look_after()
+        asked_at, room = self._hand.now(), self._hand.room()
         taken = claim(
             self._database,
             self.holder,
-            self._threads - len(self._held),
-            room=self._room,
+            room.left,
+            room=room,
+            pace=self._pace,
             lead_us=self._slots.lead_us,
             clock=self._slots.now,
             count=self._count_ended,
         )
+        self._hand.take(taken, asked_at=asked_at)
         for one in taken:
-            with self._lock:
-                self._held[one.id] = one
-                self._counts[limiter_of(one)] += 1
             self._senders.submit(partial(self._see_through, one))
         return len(taken)
-
-    def _room(self, limiter: Limiter) -> int:
-        """Return how many more calls a counterpart may have: never more than half of what is free."""
-        most = _ROOM_WITH_LIMIT if limiter.api else _ROOM
-        free = self._threads - len(self._held)
-        return max(min(most - self._counts[limiter], (free + 1) // 2), 0)
 
     def _look_after(self) -> None:
         """Renew the leases of what is in hand, take up what others lost, and add up the figures."""
         now = time.monotonic()
         if now - self._renewed_at > _RENEW_EVERY:
-            renew(self._database, self._in_hand(), clock=self._slots.now)
-            self._renewed_at = now
+            self._renew()
         if now - self._taken_up_at > _TAKE_UP_EVERY:
             if lost := take_up_lost(self._database, clock=self._slots.now, count=self._count_ended):
                 _log.warning("%d actions of lost workers are taken up", lost)
             self._taken_up_at = now if lost < MOST_AT_ONCE else now - _TAKE_UP_EVERY
             with self._lock:
                 self.meters.flush(self._database)
+
+    def _renew(self) -> None:
+        asked_at = self._hand.now()
+        kept = renew(self._database, self._hand.all(), clock=self._slots.now)
+        self._hand.renewed(kept, asked_at=asked_at)
+        self._renewed_at = time.monotonic()
 
     def _see_through(self, claimed: Claimed) -> None:
         """Make one call and settle it; whatever happens, it is not in hand afterwards."""
@@ -183,9 +188,7 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - a bug costs one action its lease
             _log.exception("an action could not be seen through", extra={"action": claimed.id})
         finally:
-            with self._lock:
-                self._held.pop(claimed.id, None)
-                self._counts[limiter_of(claimed)] -= 1
+            self._hand.let_go(claimed)
             self._wake.set()
 
     def _make(self, claimed: Claimed) -> None:
@@ -194,22 +197,25 @@ class Dispatcher:
         try:
             performed = self._perform(claimed, call.start)
         except ActionLost:
+            self._put_back(claimed)
             raise
-        except Exception as exc:
-            if isinstance(exc, DatabaseAway) and call.started_at is None:
-                raise
-            if not isinstance(exc, HeldBack | SettingsError | WrongRequest):
+        except Exception as exc:  # noqa: BLE001 - a bug is an outcome, too; each is logged
+            if isinstance(exc, DatabaseAway | HeldBack) and call.started_at is None:
+                _log.info("an action is put back: %s", exc, extra={"action": claimed.id})
+                self._put_back(claimed, after_ms=exc.after_ms if isinstance(exc, HeldBack) else 0)
+                return
+            if not isinstance(exc, SettingsError | WrongRequest):
                 _log.exception("a call failed in an unforeseen way", extra={"action": claimed.id})
             performed = Performed(outcome=_failed(exc, is_unclear=call.started_at is not None))
+        self._hand.answered(claimed)
         took = time.monotonic() - (call.started_at or began)
         self._write_down(claimed, performed, int(took * 1000))
 
     def _start(self, claimed: Claimed, request: str) -> None:
         if not self._begins.submit(Begin(claimed=claimed, request=request)):
-            if claimed.others:  # of a batch, only some need be lost
-                give_back(self._database, [claimed], count=self._count_ended)
             raise ActionLost
         missed = self._slots.wait(claimed)
+        self._hand.send(claimed)
         self._count(figures.SENT, claimed, len(claimed.members))
         if missed:
             self._count(figures.LATE, claimed, missed)
@@ -219,21 +225,27 @@ class Dispatcher:
         if outcome.is_throttled:
             self._slots.block(claimed, _REST_MS if outcome.after_ms is None else outcome.after_ms)
         told = each_of(Settle(claimed=claimed, outcome=outcome, answer=performed.answer, duration_ms=duration_ms))
-        until = time.monotonic() + _SETTLE_PATIENCE
-        while True:
-            try:
-                states = self._settles.submit(told)
-            except DatabaseAway:
-                if time.monotonic() > until or self._is_stopping:
-                    raise
-                time.sleep(_REST_WHILE_AWAY)
-            else:
-                break
+        states = self._insist(partial(self._settles.submit, told))
         if None in states:
             _log.warning("an answer came after the lease was over, and changes nothing", extra={"action": claimed.id})
         for state, number in Counter(states).items():
             if state is not None:
                 self._count(f"{figures.SETTLED}{state}", claimed, number)
+
+    def _put_back(self, claimed: Claimed, *, after_ms: int = 0) -> None:
+        """Undo that a call began of which nothing was sent; of a batch some may be another's."""
+        self._insist(partial(put_back, self._database, claimed, after_ms=after_ms, clock=self._slots.now))
+
+    def _insist(self, write: Callable[[], Result]) -> Result:
+        """Write something down, as soon as the database is there."""
+        until = time.monotonic() + _SETTLE_PATIENCE
+        while True:
+            try:
+                return write()
+            except DatabaseAway:
+                if time.monotonic() > until or self._is_stopping:
+                    raise
+                time.sleep(_REST_WHILE_AWAY)
 
     def _begin(self, calls: Sequence[Begin]) -> Sequence[bool | Exception]:
         def write(some: Sequence[Begin]) -> Sequence[bool]:
@@ -253,26 +265,17 @@ class Dispatcher:
         with self._lock:
             self.meters.add(name, claimed.operation, number)
 
-    def _count_ended(self, found: Endings) -> None:
-        with self._lock:
-            add_to(self.meters, found)
-
-    def _in_hand(self) -> list[Claimed]:
-        with self._lock:
-            return list(self._held.values())
-
     def _finish(self) -> None:
         """Wait for the calls under way, and give back what has not begun."""
         self._is_stopping = True
         until = time.monotonic() + self._patience
         try:
-            while self._held and time.monotonic() < until:
+            while len(self._hand) and time.monotonic() < until:
                 self._wake.wait(0.05)
                 self._wake.clear()
                 if time.monotonic() - self._renewed_at > _RENEW_EVERY:
-                    renew(self._database, self._in_hand(), clock=self._slots.now)
-                    self._renewed_at = time.monotonic()
-            if left := self._in_hand():
+                    self._renew()
+            if left := self._hand.all():
                 _log.warning("%d calls are still under way; their actions are left to their leases", len(left))
                 give_back(self._database, left, count=self._count_ended)
             with self._lock:
@@ -300,7 +303,6 @@ def _failed(exc: Exception, *, is_unclear: bool) -> Outcome:
     """Return the outcome of a call that ended in an error of ours; a setting can be mended, parameters can't."""
     return Outcome(
         verdict="give_up" if isinstance(exc, WrongRequest) else "again",
-        detail=str(exc) if isinstance(exc, HeldBack) else f"{type(exc).__name__}: {exc}",
+        detail=f"{type(exc).__name__}: {exc}",
         is_unclear=is_unclear,
-        after_ms=exc.after_ms if isinstance(exc, HeldBack) else None,
     )

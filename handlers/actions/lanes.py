@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from handlers.actions.endings import note
 from handlers.actions.many import as_rows, many
+from handlers.actions.row_locks import lock_rows
 from handlers.actions.stages import CANCELLED
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def end(  # noqa: PLR0913 - what an end consists of
     """
     if not actions:
         return []
+    lock_rows(connection, actions)
     rows = [{"id": one, "state": state, "reason": reason, "newer": newer, "ended_at": now} for one in actions]
     query = many(connection, _END, id="text", state="text", reason="text", newer="text", ended_at="bigint")
     found = connection.execute(query, as_rows(rows)).all()

@@ -12,7 +12,9 @@ from handlers.actions.db_time import db_time
 from handlers.actions.endings import nobody_counts, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import read_schedule
+from handlers.actions.row_locks import locking
 from handlers.actions.stages import AGAIN, DEAD
+from handlers.database import once_more
 from handlers.operation import Outcome
 from handlers.retries import after
 
@@ -50,6 +52,7 @@ _NOTE: Final = """
     FROM {rows} WHERE t.action = r.id AND t.ended_at IS NULL"""
 
 
+@once_more
 def take_up_lost(
     database: Database,
     *,
@@ -80,7 +83,8 @@ def take_up_lost(
 
 
 def _let_go(connection: Connection, lost: Sequence[str], now: int, chance: Callable[[], float]) -> int:
-    query = many(connection, _STILL, id="text", now="bigint")
+    # Locked: a slow holder may begin the call at the same time.
+    query = many(connection, locking(connection, _STILL), id="text", now="bigint")
     still = connection.execute(query, as_rows([{"id": one, "now": now} for one in lost])).mappings().all()
     luck = chance()
     following = {

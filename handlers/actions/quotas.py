@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import text
 
 from handlers.actions.db_time import db_time
+from handlers.actions.many import as_rows, many
 from handlers.actions.use import Use
+from handlers.database import once_more
+from handlers.errors import ActionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +49,8 @@ _BLOCK: Final = text(
     " CASE WHEN quotas.blocked_until > excluded.blocked_until THEN quotas.blocked_until"
     " ELSE excluded.blocked_until END"
 )
+_OURS: Final = """
+    SELECT count(*) FROM {rows} JOIN actions AS t ON t.id = r.id WHERE t.token = r.token AND t.stage = 'claimed'"""
 
 
 class Limiter(NamedTuple):
@@ -108,11 +113,19 @@ class Slots:
         return row
 
 
+@once_more
 def another_slot(
     database: Database, claimed: Claimed, *, lead_us: int = 0, clock: Callable[[Connection], int] = db_time
 ) -> int:
-    """Take another slot for a call that missed its own; return it in microseconds UTC, `lead_us` from now or later."""
+    """Take another slot for a call that missed its own; return it in microseconds UTC, `lead_us` from now or later.
+
+    Raises ActionLost where the call is another's by now: its holder slept, and its lease is over.
+    """
     with database.write() as connection:
+        rows = [{"id": one.id, "token": one.token} for one in claimed.members]
+        query = many(connection, _OURS, id="text", token="bigint")  # noqa: S106 - a fencing token's type
+        if connection.execute(query, as_rows(rows)).scalar_one() < len(rows):
+            raise ActionLost
         slots = Slots(connection, limiter_of(claimed), earliest=clock(connection) + lead_us)
         slot = slots.take(claimed.interval_us or 0)
         slots.keep()
@@ -128,6 +141,11 @@ def push_back(connection: Connection, claimed: Claimed, *, now: int, after_ms: i
     connection.execute(_BLOCK, limiter_of(claimed)._asdict() | {"until": until})
 
 
+def limiter(quota: str | None, destination: str | None, api: str | None) -> Limiter:
+    """Return whose limit counts: a vendor's, or the destination's own, whether it has a limit so far or not."""
+    return Limiter(quota or (f"destination/{destination}" if destination else ""), api or "")
+
+
 def limiter_of(claimed: Claimed) -> Limiter:
-    """Return whose limit counts for an action: a vendor's, or its destination's own."""
-    return Limiter(claimed.quota or claimed.destination or "", claimed.api or "")
+    """Return whose limit counts for an action."""
+    return limiter(claimed.quota, claimed.destination, claimed.api)

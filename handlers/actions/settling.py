@@ -15,7 +15,9 @@ from handlers.actions.db_time import db_time
 from handlers.actions.endings import nobody_counts, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.quotas import limiter_of, push_back
+from handlers.actions.row_locks import locking
 from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, OVER, READY
+from handlers.database import once_more
 from handlers.fields import storable
 from handlers.retries import Next, after
 from handlers.rows import insert
@@ -87,6 +89,7 @@ class Settle:
     luck: float | None = None
 
 
+@once_more
 def begin(
     database: Database, calls: Sequence[Begin], *, clock: Callable[[Connection], int] = db_time
 ) -> Sequence[bool]:
@@ -106,10 +109,10 @@ def begin(
 
 
 def _whole(connection: Connection, calls: Sequence[Begin]) -> Sequence[tuple[Claimed, ...]]:
-    """Return the actions of each call, without batches of which one is not the holder's any more."""
-    ours = _ours(connection, [one for call in calls if call.claimed.others for one in call.claimed.members])
+    """Return the actions of each call all of whose are still the holder's."""
+    ours = _ours(connection, [one for call in calls for one in call.claimed.members])
     found = [call.claimed.members for call in calls]
-    return [some for some in found if len(some) == 1 or all(one.id in ours for one in some)]
+    return [some for some in found if all(one.id in ours for one in some)]
 
 
 def _attempts(one: Begin, numbers: Mapping[str, int], now: int) -> list[dict[str, Any]]:
@@ -126,8 +129,7 @@ def _ours(connection: Connection, claimed: Sequence[Claimed]) -> Mapping[str, Ro
         return {}
     rows = [{"id": one.id, "token": one.token} for one in claimed]
     # Locked: a holder's lease may be taken up at the same time, of actions without a lane too.
-    of_server = "" if connection.dialect.name == "sqlite" else " ORDER BY t.id FOR UPDATE OF t"
-    query = many(connection, _OURS + of_server, id="text", token="bigint")  # noqa: S106 - a fencing token's type
+    query = many(connection, locking(connection, _OURS), id="text", token="bigint")  # noqa: S106 - a fencing token's type
     return {row.id: row for row in connection.execute(query, as_rows(rows))}
 
 
@@ -141,6 +143,7 @@ def _attempt(one: Begin, number: int, now: int) -> dict[str, Any]:
     }
 
 
+@once_more
 def settle(
     database: Database,
     calls: Sequence[Settle],
