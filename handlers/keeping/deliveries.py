@@ -74,6 +74,8 @@ _DELIVERIES = ("deliveries", ("id", "account", "vendor", "door", "received_at", 
 _INBOX = ("inbox", ("delivery", "state", "reason", "is_bulk"))
 #: rows of one statement: SQLite's oldest limit is 999 values
 _ROWS = 100
+#: entries whose keys are noted by one statement; most have one key
+_TOGETHER = 64
 
 
 def _keep_on_sqlite(connection: Connection, entries: Sequence[Entry]) -> set[str]:
@@ -89,20 +91,27 @@ def _keep_on_sqlite(connection: Connection, entries: Sequence[Entry]) -> set[str
     return {entry.delivery.id for entry in fresh}
 
 
-def _note_on_sqlite(cursor: DBAPICursor, entries: Sequence[Entry]) -> Sequence[Entry]:
+def _note_on_sqlite(cursor: DBAPICursor, entries: Sequence[Entry]) -> list[Entry]:
     """Note the keys of the entries as seen; return those of which none was noted before."""
-    rows = [[(entry.delivery.account, key, entry.delivery.id) for key in entry.keys] for entry in entries]
-    together = [row for own in rows for row in own]
-    if len(together) <= _ROWS:
-        with suppress(sqlite3.IntegrityError):  # takes back the whole statement, and only that
-            _insert_on_sqlite(cursor, _SEEN, together)
-            return entries
-    fresh = []
-    for entry, own in zip(entries, rows, strict=True):
-        inserted = sum(cursor.execute(f"{_values(_SEEN, 1)} ON CONFLICT DO NOTHING", row).rowcount for row in own)
-        if inserted == len(own):
-            fresh.append(entry)
+    fresh: list[Entry] = []
+    for start in range(0, len(entries), _TOGETHER):
+        some = entries[start : start + _TOGETHER]
+        rows = [_seen_rows(entry) for entry in some]
+        together = [row for own in rows for row in own]
+        if len(together) <= _ROWS:
+            with suppress(sqlite3.IntegrityError):  # takes back the whole statement, and only that
+                _insert_on_sqlite(cursor, _SEEN, together)
+                fresh += some
+                continue
+        for entry, own in zip(some, rows, strict=True):
+            inserted = sum(cursor.execute(f"{_values(_SEEN, 1)} ON CONFLICT DO NOTHING", row).rowcount for row in own)
+            if inserted == len(own):
+                fresh.append(entry)
     return fresh
+
+
+def _seen_rows(entry: Entry) -> list[tuple[str, str, str]]:
+    return [(entry.delivery.account, key, entry.delivery.id) for key in entry.keys]
 
 
 def _insert_on_sqlite(
