@@ -131,8 +131,6 @@ OPERATIONS: Mapping[str, Operation | DestinationOperation] = {
     "http.post": _handing_over("post", "http"),
     "http.forward": _handing_over("forward", "http", takes_batches=False),
     "sqs.send": _handing_over("send", "sqs"),
-    "b.one": _handing_over("one", "http", feeds=frozenset({"recording.available"})),
-    "b.two": _handing_over("two", "http", feeds=frozenset({"push.started"})),
 }
 
 KNOWN = Known(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.rules.change import VARIABLES
 from handlers.rules.keys import BATCH_KEYS, LIMITS_KEYS, RETRY_KEYS, RULE_KEYS, SAMPLE_KEYS
 from handlers.rules.known import every_operation
-from handlers.rules.model import derived_name
+from handlers.rules.model import derived_name, sequence_name
 from handlers.rules.parameters import own_names
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def _inner(name: str, keys: Mapping[str, tuple[Any, str]]) -> list[tuple[str, st
 def _operation(name: str, operation: OperationLike) -> Iterator[str]:
     schema = operation.parameters.model_json_schema(by_alias=True)
     made = dict.fromkeys(own_names(operation), "of its event") | {derived_name(operation): "made of rule and change"}
+    made |= {sequence_name(operation): "counted by Reelhook"}
     yield from (f"### `{name}`", "")
     yield from (f"- {warning}" for warning in operation.warnings)
     if operation.feeds:

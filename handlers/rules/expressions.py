@@ -116,7 +116,8 @@ class Expression:
         self.text = text
         #: the fields of each view that it may look at
         self.named = _named(text)
-        #: boolean, integer, number, text, time, duration, bytes, null, list, map, a view's name, or any
+        #: boolean, integer, number, text, time, duration, bytes, null, list, map, optional, a view's name, or
+        #: any
         self.kind = _kind(_compiled(_checker(change), text, change).return_type())
         self._expression = _compiled(_evaluator(change), _with_null_times(text), change)
 
@@ -157,6 +158,8 @@ def _kind(type_: cel.Type) -> str:
     head = re.split(r"[<(]", name, maxsplit=1)[0].lower()
     if head in {"list", "map"}:
         return head
+    if head == "optional_type":
+        return "optional"
     view = name.rsplit(".", 1)[-1].lower()
     return view if name.startswith(f"{messages.PACKAGE}.") and view in VIEWS else "any"
 
@@ -165,7 +168,7 @@ def _compiled(environment: cel.Env, text: str, change: str) -> cel.Expression:
     try:
         return environment.compile(text)
     except (RuntimeError, ValueError) as exc:
-        raise NotAnExpression(faults(str(exc), change)) from exc
+        raise NotAnExpression(faults(str(exc), change, text)) from exc
 
 
 def _with_null_times(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from handlers.rules.change import NAMED, VARIABLES, VIEWS
+from handlers.rules.habits import called_here, cures
 from handlers.settings.values import listed, meant
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ FUNCTIONS: Final = tuple(
     )
 )
 
+#: how the checker begins where it can't read on
+_UNREADABLE: Final = ("Syntax error", "reserved identifier")
 _FAULT: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _NO_FIELD: Final = re.compile(r"undefined field '([^']*)' not found in struct '([^']*)'")
@@ -49,9 +52,18 @@ class Fault:
     column: int | None = None
 
 
-def faults(said: str, change: str) -> tuple[Fault, ...]:
-    """Return every fault that the checker told, for the variables of this change."""
-    return tuple(dict.fromkeys(_each(said, change)))
+def faults(said: str, change: str, text: str) -> tuple[Fault, ...]:
+    """Return every fault that the checker told of a text, for the variables of this change."""
+    found = tuple(dict.fromkeys(_each(said, change)))
+    if not any(one.text.startswith(_UNREADABLE) for one in found):
+        return found
+    # What the checker says of such a text is a consequence of the habit, and leads astray.
+    return tuple(_fault(text, offset, cure) for offset, cure in cures(text)) or found
+
+
+def _fault(text: str, offset: int, cure: str) -> Fault:
+    before = text[:offset]
+    return Fault(text=cure, line=before.count("\n") + 1, column=offset - before.rfind("\n"))
 
 
 def failure(said: str) -> str:
@@ -87,6 +99,8 @@ def _plainly(text: str, change: str) -> str:
         return _no_field(match[1], match[2])
     if match := _NO_OVERLOAD.search(text):
         return _no_overload(match[1], _simple(match[2]))
+    if "int literal" in text:
+        return "the number is too large; whole numbers go from -9223372036854775808 to 9223372036854775807"
     if "recursion" in text:
         return "the expression nests too deep (32 at most, and every && or + counts): make it two rules, or use lists"
     text = text.replace("mismatched input '<EOF>'", "it ends too soon").split(" expecting ", 1)[0]
@@ -99,6 +113,10 @@ def _undeclared(name: str, change: str) -> str:
     elsewhere = [one for one, variables in VARIABLES.items() if head in variables]
     if elsewhere and head not in known:
         return f"{change} has no {head}, which is there for {listed(elsewhere)}; known here: {listed(known)}"
+    if (here := called_here(name)) is not None:
+        return f"unknown name or function {name}; {here}"
+    if head in FUNCTIONS:
+        return f"{head} is called on something, as in task.room_id.{head}(...); what stands here is no such call"
     close = meant(head, (*known, *FUNCTIONS))
     return f"unknown name or function {name}{close}; known names: {listed(known)}"
 

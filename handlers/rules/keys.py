@@ -38,7 +38,8 @@ def _map(required: list[str] | None = None, **properties: Any) -> dict[str, Any]
 
 _EXPECT: Final = (
     "the calls that follow, in order, with the parameters that the rule writes; `[]`: none; "
-    "`- refused: WORDS`: a call that its API would refuse, for a reason with these words"
+    "`- refused: WORDS`: a call that its API would refuse, for a reason with these words; "
+    "`- failed: WORDS`: none, for the condition has no value, for a reason with these words"
 )
 
 #: of a sample in `tests`: name -> (JSON Schema, what it means)

@@ -35,4 +35,5 @@ def known_of(settings: Settings) -> Known:
         vendors=tuple(VENDORS),
         accounts=tuple(settings.accounts),
         destinations={name: destination.kind for name, destination in settings.destinations.items()},
+        ordered=frozenset(name for name, destination in settings.destinations.items() if destination.ordered),
     )

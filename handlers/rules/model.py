@@ -59,6 +59,11 @@ def derived_name(operation: OperationLike) -> str | None:
     return getattr(operation, "derived", None)
 
 
+def sequence_name(operation: OperationLike) -> str | None:
+    """Return the parameter that is counted up with each attempt; destinations have none."""
+    return getattr(operation, "sequence", None)
+
+
 def unique_name(operation: OperationLike) -> str | None:
     """Return the parameter of which two tasks may not have the same value; destinations have none."""
     return getattr(operation, "unique", None)
@@ -86,6 +91,14 @@ class Known:
     accounts: Collection[tuple[str, str]] | None = None
     #: kind of every destination by its name; None: not known here
     destinations: Mapping[str, str] | None = None
+    #: names of the destinations that are handed one after the other
+    ordered: Collection[str] = ()
+
+    @property
+    def words(self) -> Mapping[str, Collection[str]]:
+        """Return the names of the vendors, and of the accounts where these are known."""
+        names = {} if self.accounts is None else {"account": sorted({name for _, name in self.accounts})}
+        return {"vendor": sorted(self.vendors), **names}
 
     def vendor_of(self, operation: str) -> str | None:
         """Return the vendor whose call it is; None for a destination's."""
@@ -160,11 +173,13 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """A call that a sample must lead to, or part of the reason for which one is refused."""
+    """A call that a sample must lead to, or part of the reason for which there is none."""
 
     operation: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     refused: str | None = None
+    #: part of the reason for which the condition has no value: no call follows
+    failed: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -224,6 +224,11 @@ class _Reader:
             value = self._node(next(events), events, depth + 1)
             if not isinstance(key, Scalar):
                 self._findings.error(key.place, f"a name must be text{pitfalls.in_braces(self.source.text, key.begin)}")
+            elif key.text == "<<" and not key.style:
+                what = "<< merges maps in YAML 1.1, and is not used here"
+                self._findings.error(key.place, f"{what}: write the keys out, or repeat a whole value by its *alias")
+            elif "\uff1a" in key.text and not key.style and isinstance(value, Scalar) and value.value is None:
+                self._findings.error(key.place, pitfalls.wide_colon(f'"{_short(key.text)}"'))
             elif key.text in pairs:
                 first = pairs[key.text][0].place.line
                 self._findings.error(key.place, f'"{_short(key.text)}" stands here twice; the first is on line {first}')

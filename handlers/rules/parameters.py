@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from handlers.events import TaskKey
 from handlers.operation import find_problems
-from handlers.rules.model import derived_name, unique_name
+from handlers.rules.model import derived_name, sequence_name, unique_name
 from handlers.rules.nodes import Mapping, Node, Sequence
 from handlers.rules.templates import Filled, has_expression
 from handlers.settings.values import listed, meant, quoted
@@ -46,22 +46,23 @@ def own_names(operation: OperationLike) -> frozenset[str]:
     return frozenset(_own_sample(operation))
 
 
-def parameter_names(operation: OperationLike) -> tuple[str, ...]:
-    """Name the parameters as the API and the rules do."""
-    return tuple(known.alias or name for name, known in operation.parameters.model_fields.items())
+def parameter_names(operation: OperationLike, *, also_unsent: bool = False) -> tuple[str, ...]:
+    """Name the parameters as the API and the rules do; those that are taken and not sent only where asked for."""
+    fields = operation.parameters.model_fields
+    return tuple(known.alias or name for name, known in fields.items() if also_unsent or not known.exclude)
 
 
 def check_parameters(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
     """Note what can be seen to be wrong without a change."""
-    known = parameter_names(operation)
-    unknown = [key for key, _ in node.items if key.text not in known]
-    for key in unknown:
+    known, taken = parameter_names(operation), parameter_names(operation, also_unsent=True)
+    for key in (key for key, _ in node.items if key.text not in taken):
         findings.error(
             key.place, f"unknown parameter {quoted(key.text)}{meant(key.text, known)}; known: {listed(known)}"
         )
     _check_kinds(node, template, operation, findings)
     _check_unique(node, template, operation, findings)
-    _check_values(node, {name: one for name, one in template.items() if name in known}, operation, findings)
+    _check_sequence(node, operation, findings)
+    _check_values(node, {name: one for name, one in template.items() if name in taken}, operation, findings)
 
 
 def _own_sample(operation: OperationLike) -> Map[str, str]:
@@ -91,6 +92,14 @@ def _check_unique(node: Mapping, template: Map[str, Template], operation: Operat
     if name is not None and value is not None and not has_expression(template[name]) and not is_one_task:
         what = f"{name} would be the same for every task, and tasks that share one overwrite each other's files"
         findings.error(value.place, f"{what}; build it from the task, as in ${{task.id}}")
+
+
+def _check_sequence(node: Mapping, operation: OperationLike, findings: Findings) -> None:
+    """Note a number that would be overwritten, whatever the rule says."""
+    for key, _ in node.items:
+        if key.text == sequence_name(operation):
+            what = "is counted up by Reelhook with each attempt, whatever stands here"
+            findings.error(key.place, f"{key.text} {what}; leave it out")
 
 
 def _with_later(template: Template) -> Any:  # noqa: ANN401 - any JSON value
@@ -125,10 +134,7 @@ def _below(node: Node, template: Any, step: int | str) -> tuple[Node | None, Any
 
 def _check_kinds(node: Mapping, template: Map[str, Template], operation: OperationLike, findings: Findings) -> None:
     schema = operation.parameters.model_json_schema(by_alias=True)
-    for key, value in node.items:
-        part = schema.get("properties", {}).get(key.text)
-        if part is not None and key.text in template:
-            _check_kind(value, template[key.text], part, schema, findings)
+    _check_members(node, template, schema, schema, findings)
 
 
 def _check_kind(node: Node, template: Template, part: Any, schema: Any, findings: Findings) -> None:  # noqa: ANN401 - parts of a JSON Schema
@@ -142,10 +148,33 @@ def _check_kind(node: Node, template: Template, part: Any, schema: Any, findings
             kind = whole.kind if whole is not None else "text"
             findings.error(node.place, f"the expression is {kind}; expected {' or '.join(sorted(wanted))}")
     elif isinstance(template, list) and isinstance(node, Sequence):
-        inner = _resolved(part, schema).get("items")
+        inner = next((one["items"] for one in _each(part, schema) if "items" in one), None)
         for one, below in zip(node.items, template, strict=True):
             if isinstance(inner, dict):
                 _check_kind(one, below, inner, schema, findings)
+    elif isinstance(template, dict) and isinstance(node, Mapping):
+        objects = [one for one in _each(part, schema) if "properties" in one or one.get("type") == "object"]
+        if len(objects) == 1:
+            _check_members(node, template, objects[0], schema, findings)
+
+
+def _check_members(
+    node: Mapping,
+    template: Map[str, Template],
+    whole: Any,  # noqa: ANN401 - a part of a JSON Schema: of an object
+    schema: Any,  # noqa: ANN401 - as whole
+    findings: Findings,
+) -> None:
+    for key, value in node.items:
+        part = whole.get("properties", {}).get(key.text, whole.get("additionalProperties"))
+        if isinstance(part, dict) and key.text in template:
+            _check_kind(value, template[key.text], part, schema, findings)
+
+
+def _each(part: Any, schema: Any) -> Several[Any]:  # noqa: ANN401 - as _check_kind
+    """Return what a part of a schema allows, one by one: `StreamList: [...]` may be null as well."""
+    part = _resolved(part, schema)
+    return [_resolved(one, schema) for one in part.get("anyOf", part.get("oneOf", (part,)))]
 
 
 def _resolved(part: Any, schema: Any) -> Any:  # noqa: ANN401 - as _check_kind

@@ -8,6 +8,7 @@ from typing import Final
 #: how a condition or value of any characters is written
 _BLOCK: Final = "write it in the lines below `>-`"
 _KEY: Final = re.compile(r"^\s*(?:-\s+)*(?P<key>[\w.]+):\s+(?P<value>.*)$")
+_WIDE: Final = re.compile(r"^\s*(?:-\s+)*[\w.-]+\uff1a")
 _STARTS: Final = {
     '"': "a value that begins with a quote ends with the next one",
     "'": "a value that begins with a quote ends with the next one",
@@ -28,11 +29,26 @@ def explain(text: str, index: int, said: str) -> str:
     """Say what is wrong at a place where YAML can't be read on, and how to write it; `said` is the library's word."""
     line, column = _line(text, index)
     before = line[:column]
+    if (number := _wide_colon(text, index)) is not None:
+        return wide_colon(f"line {number}")
     if re.search(r"\$$", before) and line[column : column + 1] == "{":
         return 'inside { } a ${...} ends the value: put it in quotes, as in {to: "${task.id}"}'
     if before[:1] == "\t" or line[column : column + 1] == "\t":
         return "a tab can't indent; use blanks"
     return _of_value(_value(line)) or _of_line(line, column, said)
+
+
+def wide_colon(where: str) -> str:
+    """Say how a name is written whose colon is that of another script."""
+    return f"the colon of {where} has the full width, and ends no name: write `: `"
+
+
+def _wide_colon(text: str, index: int) -> int | None:
+    """Return the number of the line with a name that such a colon follows, if it is this one or the one before."""
+    lines = text[:index].split("\n")
+    lines[-1] = _line(text, index)[0]
+    told = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return next((number for number, line in told[-2:] if _WIDE.match(line)), None)
 
 
 def _of_value(value: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from handlers.rules.nodes import Place
 
@@ -40,7 +40,9 @@ def _one_line(text: str) -> str:
 class Findings:
     """The problems as they are found, so that all are told at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Mapping[str, Collection[str]] | None = None) -> None:
+        """Take the names of the vendors and accounts that there are, as `vendor` and `account`, where it is known."""
+        self.words = words or {}
         self._found: dict[Problem, None] = {}
         #: how many expressions were checked, for each change anew
         self.expressions = 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from handlers.events import KINDS
 from handlers.rules import notation, pace, pitfalls
+from handlers.rules.constants import warn_of_constant
 from handlers.rules.keys import FILE_KEYS, REQUIRED, RULE_KEYS
 from handlers.rules.loops import find_loops
 from handlers.rules.matching import version_of
@@ -50,7 +51,7 @@ class RuleFile:
 
 def read_rules(text: str, known: Known) -> RuleFile:
     """Read and check a text of rules; raise nothing, whatever it holds."""
-    findings = Findings()
+    findings = Findings(known.words)
     rules = _rules(read_nodes(text, findings), known, findings)
     if not findings.errors:
         find_loops(rules, known, findings)
@@ -257,4 +258,6 @@ class _RuleReader:
             hint = pitfalls.comment() if node.is_cut else ""
             what = f"the condition is {expression.kind}, neither true nor false; compare it{hint}"
             self._findings.error(node.place, what)
+        elif expression is not None:
+            warn_of_constant(node, expression, self._findings)
         return expression

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from handlers.events import KINDS
 from handlers.moments import from_text
 from handlers.rules import notation
-from handlers.rules.change import FIELDS, Change, views_of
+from handlers.rules.change import EVENT, FIELDS, Change, views_of
 from handlers.rules.keys import SAMPLE_KEYS
 from handlers.rules.matching import Rules
 from handlers.rules.model import Expected, Sample
@@ -15,16 +15,17 @@ from handlers.rules.nodes import Mapping, Node, Scalar, Sequence
 from handlers.rules.parameters import own_names
 from handlers.rules.problems import Findings, Problem
 from handlers.rules.steps import task_type_of
+from handlers.rules.words import never, words_of
 from handlers.settings.values import listed, meant, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Map
-    from collections.abc import Sequence as Several
 
-    from handlers.rules.matching import Asked
+    from handlers.rules.matching import Answer, Asked
     from handlers.rules.model import Known, Rule
 
 REFUSED: Final = "refused"
+FAILED: Final = "failed"
 #: when a sample happens unless it says: 2026-01-02T03:04:05Z
 _SAMPLE_AT: Final = 1_767_323_045_000
 _VIEWS: Final = tuple(FIELDS)
@@ -47,18 +48,34 @@ def run_samples(rules: Rules, known: Known) -> tuple[Problem, ...]:
         for sample in rule.samples:
             answer = alone.asked(sample.change, now=sample.change.at + sample.age_ms)
             why_not = "".join(f" ({one.reason}{': ' * bool(one.detail)}{one.detail})" for one in answer.unmatched)
-            for text in _differences(sample, answer.asked, known):
+            for text in _differences(sample, answer, known):
                 findings.error(sample.place, f"{rule.name}, test {sample.name}: {text}{why_not}")
     return tuple(findings.errors)
 
 
-def _differences(sample: Sample, asked: Several[Asked], known: Known) -> list[str]:
+def _differences(sample: Sample, answer: Answer, known: Known) -> list[str]:
+    asked = answer.asked
+    reason = next((one.detail for one in answer.unmatched if one.reason == FAILED), None)
+    wanted = next((one.failed for one in sample.expect if one.failed is not None), None)
+    if wanted is not None or (reason is not None and not sample.expect):
+        return _failure(reason, wanted)
     if len(asked) != len(sample.expect):
         came = listed(one.operation for one in asked)
         wanted = listed(one.operation or REFUSED for one in sample.expect)
         return [f"expected the calls {wanted}; came {came}"]
     pairs = zip(sample.expect, asked, strict=True)
     return [text for expected, one in pairs for text in _difference(expected, one, known)]
+
+
+def _failure(reason: str | None, wanted: str | None) -> list[str]:
+    """Tell what differs where the condition has no value, or should have none: no call follows for want of one."""
+    if reason is None:
+        return ["expected a condition without a value, and it has one"]
+    if wanted is None:
+        return [
+            "the condition has no value, so that nothing was decided; ask has(...) before, or expect `failed: WORDS`"
+        ]
+    return [] if wanted.lower() in reason.lower() else [f"expected the condition to fail for {quoted(wanted)}"]
 
 
 def _difference(expected: Expected, asked: Asked, known: Known) -> list[str]:
@@ -99,6 +116,7 @@ class _SampleReader:
         self._known = known
         self._findings = findings
         self._told = notation.members(node, SAMPLE_KEYS, findings, what="a test", required=("expect",))
+        self._words = known.words
 
     def sample(self) -> Sample | None:
         """Return the sample; None where it lacks what makes one."""
@@ -134,15 +152,15 @@ class _SampleReader:
             if node is not None and view not in views_of(change):
                 self._findings.error(node.place, f"{change} has no {view}; it has {listed(views_of(change))}")
             elif node is not None:
-                views[view] = self._view(view, node)
+                views[view] = self._view(view, node, change)
         return views
 
-    def _view(self, view: str, node: Node) -> dict[str, Any]:
+    def _view(self, view: str, node: Node, change: str) -> dict[str, Any]:
         told = notation.members(node, FIELDS[view], self._findings, what=view)
-        return {name: self._field(f"{view}.{name}", FIELDS[view][name], one) for name, one in told.items()}
+        return {name: self._field(view, name, one, change) for name, one in told.items()}
 
-    def _field(self, what: str, kind: str, node: Node) -> Any:  # noqa: ANN401 - a field of any kind
-        value = plain(node)
+    def _field(self, view: str, name: str, node: Node, change: str) -> Any:  # noqa: ANN401 - a field of any kind
+        what, kind, value = f"{view}.{name}", FIELDS[view][name], plain(node)
         if kind == "time" and isinstance(value, str):
             try:
                 return from_text(value)
@@ -152,7 +170,18 @@ class _SampleReader:
         if value is not None and not _fits(kind, value):
             self._findings.error(node.place, f"{what} is {notation.shown(node)}; expected {_EXPECTED[kind]}")
             return None
+        if isinstance(value, str) and (why := self._unheard_of(view, name, value, change)) is not None:
+            self._findings.error(node.place, why)
+            return None
         return value
+
+    def _unheard_of(self, view: str, name: str, value: str, change: str) -> str | None:
+        """Tell why no such change can have this word there."""
+        known = words_of(view, name, self._words)
+        if known is not None and value not in known:
+            return never(f"{view}.{name}", value, known)
+        kind = task_type_of(change) if name == "type" else change if (view, name) == (EVENT, "kind") else value
+        return None if kind in {None, value} else f"{view}.{name} is {quoted(value)}; of {change} it is {kind}"
 
     def _expect(self, node: Node) -> tuple[Expected, ...]:
         read = [self._expected(one) for one in notation.items(node, self._findings, what="expect")]
@@ -160,22 +189,27 @@ class _SampleReader:
 
     def _expected(self, node: Node) -> Expected | None:
         if not isinstance(node, Mapping) or len(node.items) != 1:
-            self._findings.error(
-                node.place, f"{notation.shown(node)} came; expected an operation with its parameters, or refused: WORDS"
-            )
+            expected = "expected an operation with its parameters, refused: WORDS or failed: WORDS"
+            self._findings.error(node.place, f"{notation.shown(node)} came; {expected}")
             return None
         key, inner = node.items[0]
         if key.text == REFUSED:
             return Expected(operation="", refused=notation.text(inner, self._findings, what=REFUSED) or "")
+        if key.text == FAILED:
+            return Expected(operation="", failed=notation.text(inner, self._findings, what=FAILED) or "")
         if key.text not in self._rule.steps:
             steps = f"the rule does not call {quoted(key.text)}{meant(key.text, self._rule.steps)}"
             self._findings.error(key.place, f"{steps}; it calls {listed(self._rule.steps)}")
             return None
         value = plain(inner)
-        return Expected(operation=key.text, parameters=value if isinstance(value, dict) else {})
+        if value is not None and not isinstance(value, dict):
+            what = f"the parameters of {key.text} are {notation.shown(inner)}; expected a map"
+            self._findings.error(inner.place, what)
+            return None
+        return Expected(operation=key.text, parameters=value or {})
 
     def _change(self, name: str, views: Map[str, Map[str, Any]]) -> Change:
-        vendor, account = self._vendor(), self._account()
+        vendor, account = self._whose()
         names = {"app_id": "app", "room_id": "room", "task_id": "task", "type": task_type_of(name) or "record"}
         task: dict[str, Any] = {"id": "tsk_sample", "run": 0, "vendor": vendor, "account": account, **names}
         task |= views.get("task", {})
@@ -200,11 +234,24 @@ class _SampleReader:
             segment=files.get("segment"),
         )
 
-    def _vendor(self) -> str:
-        return self._text("vendor") or self._rule.vendor or next(iter(sorted(self._known.vendors)), "vendor")
+    def _whose(self) -> tuple[str, str]:
+        """Return vendor and account; what is not told is as the rule has it, and fits what is."""
+        vendor, account = self._known_word("vendor"), self._known_word("account")
+        accounts = sorted(self._known.accounts or ())
+        if vendor is None:
+            of_account = [one for one, name in accounts if name == account]
+            vendor = self._rule.vendor or next(iter((*of_account, *sorted(self._known.vendors))), "vendor")
+        elif account is not None and accounts and (vendor, account) not in accounts:
+            self._findings.error(self._told["account"].place, f"the account {account} is none of {vendor}")
+        return vendor, account or next(iter(sorted(self._rule.accounts or ())), "default")
 
-    def _account(self) -> str:
-        return self._text("account") or next(iter(sorted(self._rule.accounts or ())), "default")
+    def _known_word(self, key: str) -> str | None:
+        """Read the name of a vendor or account that there is."""
+        name, known = self._text(key), self._words.get(key)
+        if name is not None and known is not None and name not in known:
+            text = f"there is no {key} {quoted(name)}{meant(name, known)}; known: {listed(known)}"
+            self._findings.error(self._told[key].place, text)
+        return name
 
 
 _EXPECTED: Final = {

@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from handlers.rules import pitfalls
+from handlers.rules import constants, pitfalls
 from handlers.rules.expressions import Expression, NotAnExpression
+from handlers.rules.literals import TEXT
 from handlers.rules.nodes import Mapping, Node, Scalar, Sequence
 from handlers.rules.problems import NoValue
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 MOST_EXPRESSIONS: Final = 5000
 #: what can't stand within text
 _NO_TEXT: Final = {"list", "map", "event", "task", "recording", "segment"}
-_CEL_TEXT: Final = re.compile(
-    r"""[rR]?\"{3}[\s\S]*?\"{3}|[rR]?'{3}[\s\S]*?'{3}|[rR]"[^"\n]*"|[rR]'[^'\n]*'|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +130,9 @@ def read_template(node: Node, change: str, findings: Findings) -> Template:
 
 def read_parameters(node: Mapping, change: str, findings: Findings) -> dict[str, Template]:
     """Read the parameters of a step for one change; note every problem."""
+    for key, _ in node.items:
+        if re.search(r"(?<!\$)\$\{", key.text):
+            findings.error(key.place, "a name can't hold ${...}: it would be sent as it stands; expressions are values")
     return {key.text: read_template(one, change, findings) for key, one in node.items}
 
 
@@ -156,14 +157,18 @@ def check(node: Scalar, part: Part, change: str, findings: Findings) -> Expressi
             findings.error(node.place, what)
         return None
     try:
-        return Expression(part.text, change)
+        expression = Expression(part.text, change)
     except NotAnExpression as exc:
         for fault in exc.faults:
             offset = _offset(part.text, fault)
             place = node.place if offset is None else node.place_of(part.begin + offset)
             hint = pitfalls.comment() if node.is_cut and fault.text.startswith("Syntax error") else ""
             findings.error(place, f"{fault.text}{hint}")
-    return None
+        return None
+    for offset, text, level in constants.seen_through(expression, findings.words):
+        note = findings.error if level == "error" else findings.warn
+        note(node.place_of(part.begin + offset), text)
+    return None if expression.kind == "optional" else expression
 
 
 def _offset(text: str, fault: Fault) -> int | None:
@@ -198,7 +203,7 @@ def _closing(text: str, at: int) -> int:
     """Return where the brace stands that ends the expression; those in its texts and maps don't count."""
     depth = 0
     while at < len(text):
-        if match := _CEL_TEXT.match(text, at):
+        if match := TEXT.match(text, at):
             at = match.end()
             continue
         if text[at] == "}" and depth == 0:
