@@ -17,7 +17,7 @@ from handlers.inbox import Receipt
 from handlers.keeping.deliveries import Accepted
 from handlers.meters import EVENTS, PROCESSED, QUARANTINED
 from handlers.observation import Observation
-from handlers.questions.backlog import Backlog
+from handlers.questions.backlog import Backlog, SetAside
 from handlers.questions.rules import InForce
 from handlers.vendor import Verified
 from webhook.figures import Figures
@@ -42,7 +42,12 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
     figures.count_acceptance(came, repeat)
     figures.count_refusal(came, BadToken())
     observation = Observation(
-        backlog=Backlog(waiting=1, quarantined=1, oldest_waiting_ms=5),
+        backlog=Backlog(
+            waiting=1,
+            quarantined=1,
+            oldest_waiting_ms=5,
+            set_aside=(SetAside(vendor="huawei", account="clinic", count=1, size_bytes=5),),
+        ),
         is_migrated=True,
         spool=(1, 1),
         totals=(

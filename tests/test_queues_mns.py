@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import socket
@@ -303,6 +304,81 @@ def test_a_message_that_damages_its_batch_costs_no_other_one(mns: MnsStandin, on
     assert on_sqlite.repeats() == 0
 
 
+def _told(body: str, *, md5: str = "") -> str:
+    """Return a message of an answer; `body` is the whole element."""
+    told = f"<MessageBodyMD5>{md5}</MessageBodyMD5>" if md5 else ""
+    return f"<Message><MessageId>m</MessageId><ReceiptHandle>h</ReceiptHandle>{body}{told}</Message>"
+
+
+def _md5(text: bytes) -> str:
+    return hashlib.md5(text, usedforsecurity=False).hexdigest().upper()
+
+
+_QUOTES = "<Notification><MessageId>n</MessageId><Message>in & out</Message></Notification>"
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        f"<MessageBody><![CDATA[{_QUOTES}]]></MessageBody>",
+        f"<MessageBody>{_QUOTES.replace('&', '&amp;')}</MessageBody>",
+        f"<MessageBody>{_QUOTES.replace('&', '&amp;').replace('<', '&lt;')}</MessageBody>",
+        f"<MessageBody a='1>' b=\"2\"><![CDATA[{_QUOTES[:30]}]]><![CDATA[{_QUOTES[30:]}]]></MessageBody >",
+    ],
+)
+@pytest.mark.parametrize("md5", ["", _md5(_QUOTES.encode())])
+def test_a_body_that_quotes_a_message_is_taken_whole(element: str, md5: str) -> None:
+    answer = f"<Messages xmlns='x'>{_told(element, md5=md5)}\n{_told('<MessageBody>b</MessageBody>')}</Messages>"
+    found = messages_of(answer)
+    assert [(one["message_body"], one["damage"], one["message_id"]) for one in found] == [
+        (_QUOTES, None, "m"),
+        ("b", None, "m"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("element", "md5", "damage"),
+    [
+        ("", "", "it has no MessageBody"),
+        ("", _md5(b""), "it has no MessageBody"),
+        ("<MessageBody/>", "", "its MessageBody is empty"),
+        ("<MessageBody />", _md5(b""), None),
+        ("<MessageBody></MessageBody>", _md5(b"a"), "its MessageBody does not fit its MessageBodyMD5"),
+        ("<MessageBody>YQ==</MessageBody>", _md5(b"b"), "its MessageBody does not fit its MessageBodyMD5"),
+        # The body as it is stored, as it is on the wire, and what stands in it as base64.
+        ("<MessageBody>a&amp;b</MessageBody>", _md5(b"a&b"), None),
+        ("<MessageBody>a&amp;b</MessageBody>", _md5(b"a&amp;b").lower(), None),
+        ("<MessageBody>YQ==</MessageBody>", _md5(b"a"), None),
+        ("<MessageBody>a</MessageBody>", "no-md5", None),
+    ],
+)
+def test_a_body_that_can_not_be_what_was_sent_is_told(element: str, md5: str, damage: str | None) -> None:
+    message = _told(element, md5=md5)
+    (found,) = messages_of(f"<Messages>{message}</Messages>")
+    assert found["damage"] == damage
+    assert found["element"] == (message if damage else None)
+
+
+def test_a_body_that_was_damaged_on_the_way_is_received_again(mns: MnsStandin, on_sqlite: Pulled) -> None:
+    mns.faults.add("corrupt_body", times=1)
+    bodies = _sent(mns, 3)
+    with on_sqlite.polling():
+        wait_until(_is_empty(mns), what="an empty queue")
+    assert sorted(on_sqlite.bodies()) == sorted(bodies)
+    assert on_sqlite.figures()["queue_refused"] == 1
+
+
+def test_a_body_that_stays_damaged_is_set_aside_as_it_came(mns: MnsStandin, on_sqlite: Pulled) -> None:
+    mns.faults.add("corrupt_body", times=None)
+    (body,) = _sent(mns, 1)
+    with on_sqlite.polling():
+        wait_until(_is_empty(mns), what="an empty queue")
+    assert on_sqlite.bodies() == []
+    ((reason, element),) = on_sqlite.rows(select(tables.refusals.c.reason, tables.refusals.c.body))
+    assert reason == "damaged"
+    assert f"<MessageBodyMD5>{_md5(body)}</MessageBodyMD5>" in bytes(element).decode()
+
+
 def test_a_damaged_answer_is_read_message_by_message() -> None:
     message = "<Message><MessageId>m</MessageId><ReceiptHandle>h</ReceiptHandle><MessageBody>{}</MessageBody></Message>"
     bodies = ["a &lt;b&gt; &amp;amp; &#65;&#x42; &#x999999;", "<![CDATA[<x>&amp;]]>", "\x01", ""]
@@ -324,27 +400,15 @@ def test_what_the_database_refuses_holds_up_no_other_message(mns: MnsStandin, pu
         left = [bad.decode()]
         wait_until(lambda: [one.body for one in mns.messages("recordings")] == left, what="the deleting of the others")
         wait_until(_is_empty(mns), what="an empty queue")
-    ((state, reason),) = pulled.rows(
-        select(tables.inbox.c.state, tables.inbox.c.reason)
-        .join_from(tables.inbox, tables.deliveries, _SAME)
-        .where(tables.deliveries.c.body == bad)
-    )
-    assert state == tables.QUARANTINED
-    assert reason.startswith("set aside after 3 receives: the database refuses it")
-    assert pulled.figures()["queue_set_aside"] == 1
-
-
-def test_what_the_database_never_takes_is_set_aside_in_the_spool(mns: MnsStandin, pulled: Pulled) -> None:
-    (bad, *good) = _sent(mns, 3)
-    with refusing(pulled.database, bad, headers=False), pulled.polling():
-        wait_until(_is_empty(mns), what="an empty queue")
     assert sorted(pulled.bodies()) == sorted(good)
+    assert pulled.figures()["queue_set_aside"] == 1
     assert pulled.settings.spool is not None
     spool = Spool(pulled.settings.spool)
     assert spool.depth() == (0, 1)
     assert spool.retry() == 1
     ((_, entry),) = spool.waiting(2)
-    assert entry.delivery.body == bad
+    assert (entry.delivery.body, entry.state) == (bad, tables.KEPT)
+    assert "x-mns-message-id" in entry.delivery.headers
     spool.close()
 
 

@@ -22,7 +22,8 @@ from sqlalchemy import select
 
 from handlers import tables
 from handlers.errors import QueueAway
-from handlers.queues import connect
+from handlers.keeping.spool import Spool
+from handlers.queues import Message, connect
 from handlers.queues.envelopes import opened
 from handlers.settings import Secret, SqsQueue
 
@@ -165,8 +166,9 @@ def test_what_is_not_authentic_is_left_and_then_set_aside_in_the_refusals(sqs: S
         assert sqs.left() >= 1
         wait_until(sqs.is_empty, what="an empty queue")
     assert clinic.bodies() == [good]
-    refusals = clinic.rows(select(tables.refusals.c.reason, tables.refusals.c.door, tables.refusals.c.body))
+    refusals = clinic.rows(select(tables.refusals).order_by(tables.refusals.c.id))
     assert {(row.reason, row.door) for row in refusals} == {("bad_signature", "sqs")}
+    assert [row.set_aside is not None for row in refusals] == [False, True]
     assert bytes(refusals[-1].body) == forged
     figures = clinic.figures()
     assert (figures["queue_refused"], figures["queue_set_aside"]) == (3, 1)
@@ -231,6 +233,35 @@ def test_a_gateways_event_carries_the_token_of_the_callback_url(sqs: Sqs, pulled
     assert TOKEN not in bytes(headers).decode()
 
 
+@pytest.mark.parametrize("missing", [None, {}, ...])
+def test_an_event_with_nothing_but_lists_of_headers_gives_the_last_of_each(missing: Any) -> None:
+    event = _first_version(b"{}", {}) | {
+        "headers": missing,
+        "multiValueHeaders": {"X-Rtc-Rand": ["a", "b"], "X-Empty": [], "X-Odd": "text"},
+        "queryStringParameters": missing,
+        "multiValueQueryStringParameters": {"token": ["wrong", TOKEN]},
+    }
+    found = opened(json.dumps({name: value for name, value in event.items() if value is not ...}).encode(), {})
+    assert (found.body, found.headers, found.token) == (b"{}", {"x-rtc-rand": "b"}, TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("told", "damage"),
+    [
+        ({}, "it has no body"),
+        ({"Body": "b", "MD5OfBody": hashlib.md5(b"a", usedforsecurity=False).hexdigest()}, "does not fit its MD5"),
+        ({"Body": "b", "MD5OfBody": hashlib.md5(b"b", usedforsecurity=False).hexdigest()}, None),
+        ({"Body": "b"}, None),
+    ],
+)
+def test_a_body_that_can_not_be_what_was_sent_is_told(told: dict[str, str], damage: str | None) -> None:
+    queue = connect(_settings("http://127.0.0.1:1"), patience=1)
+    found: Message = vars(type(queue))["_message"](queue, {"ReceiptHandle": "h", **told})
+    assert (found.damage or "").endswith(damage or "")
+    assert (found.damage is None) is (damage is None)
+    queue.close()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -265,7 +296,12 @@ def test_what_the_database_refuses_holds_up_no_other_message_and_is_set_aside(sq
         wait_until(lambda: pulled.count() >= 9, what="the other nine")
         assert sorted(pulled.bodies()) == sorted(good)
         wait_until(sqs.is_empty, what="an empty queue")
-    assert sorted(pulled.bodies()) == sorted([bad, *good])
+    assert pulled.settings.spool is not None
+    spool = Spool(pulled.settings.spool)
+    spool.retry()
+    ((_, entry),) = spool.waiting(2)
+    assert entry.delivery.body == bad
+    spool.close()
 
 
 def test_a_message_whose_delete_failed_comes_again_as_a_repeat(sqs: Sqs, pulled: Pulled) -> None:

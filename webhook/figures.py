@@ -117,6 +117,13 @@ def _backlog(backlog: Backlog) -> Iterator[Metric]:
     yield _gauge(
         "reelhook_inbox_oldest_waiting_seconds", "Age of the oldest waiting delivery.", backlog.oldest_waiting_ms / 1000
     )
+    labels = ("vendor", "account")
+    count = GaugeMetricFamily("reelhook_refusals_set_aside", "Pulled messages set aside, not released.", labels=labels)
+    size = GaugeMetricFamily("reelhook_refusals_set_aside_bytes", "What they take of 64 MiB.", labels=labels)
+    for one in backlog.set_aside:
+        count.add_metric((one.vendor, one.account), one.count)
+        size.add_metric((one.vendor, one.account), one.size_bytes)
+    yield from (count, size)
 
 
 #: what workers count -> its name here, its labels (which stand in one text, parted by slashes), and what it means
@@ -139,6 +146,12 @@ _COUNTED = (
         ("kind",),
         "Events folded, by kind; unknown are the vendors' words that we don't know.",
     ),
+    (
+        meters.DRIFT,
+        "reelhook_drift",
+        ("vendor", "event", "what", "field"),
+        "Fields of callbacks that no page of the vendor has (unknown), or whose value could not be used (wrong).",
+    ),
 )
 
 
@@ -146,15 +159,9 @@ _COUNTED = (
 _QUEUE_COUNTS = (
     (meters.QUEUE_RECEIVED, "reelhook_queue_messages_received", "Messages that a poller received."),
     (meters.QUEUE_KEPT, "reelhook_queue_messages_kept", "Messages kept for the first time."),
-    (
-        meters.DRIFT,
-        "reelhook_drift",
-        ("vendor", "event", "what", "field"),
-        "Fields of callbacks that no page of the vendor has (unknown), or whose value could not be used (wrong).",
-    ),
     (meters.QUEUE_REPEATS, "reelhook_queue_messages_repeated", "Messages that had been kept before."),
     (meters.QUEUE_QUARANTINED, "reelhook_queue_messages_quarantined", "Messages kept, but plainly unreadable."),
-    (meters.QUEUE_REFUSED, "reelhook_queue_messages_refused", "Receives of messages that are not authentic."),
+    (meters.QUEUE_REFUSED, "reelhook_queue_messages_refused", "Receives of messages that can't be believed."),
     (meters.QUEUE_SET_ASIDE, "reelhook_queue_messages_set_aside", "Messages set aside after max_receives."),
     (meters.QUEUE_DELETED, "reelhook_queue_messages_deleted", "Messages deleted from the queue."),
     (meters.QUEUE_DELETE_FAILED, "reelhook_queue_deletes_failed", "Deletes that failed; the messages come again."),

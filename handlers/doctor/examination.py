@@ -17,16 +17,19 @@ from handlers.errors import DatabaseAway, SettingsError
 from handlers.keeping.spool import Spool
 from handlers.meters import DRIFT
 from handlers.observation import observe
+from handlers.questions.backlog import MOST_SET_ASIDE
 from handlers.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from handlers.questions.backlog import Backlog
+    from handlers.questions.backlog import Backlog, SetAside
     from handlers.settings import Settings
 
 #: milliseconds after which a waiting delivery means that nobody works
 _LATE_MS = 60_000
+#: share of what may be set aside from which it counts as full
+_NEARLY_FULL = 0.9
 #: fields that a person reads
 _MOST_DRIFT = 5
 
@@ -106,6 +109,8 @@ def _work(settings: Settings, database: Database) -> Iterator[Finding]:
         yield warn("quarantine", f"{backlog.quarantined} deliveries are in quarantine", does)
     else:
         yield ok("quarantine", "no delivery is in quarantine")
+    for one in backlog.set_aside:
+        yield _set_aside(one)
     yield _drift([label for name, label, _ in seen.totals if name == DRIFT])
     yield from examine_workers(settings, seen.rules)
     yield from examine_actions(seen.actions)
@@ -122,6 +127,16 @@ def _drift(labels: Sequence[str]) -> Finding:
         return ok("drift", f"fields came that no page of the vendor has, and were left alone: {told}{more}")
     does = "the deliveries are kept as they came; compare one with docs/vendors/, and tell us what the vendor changed"
     return warn("drift", f"fields came whose value can't be used, and was left out: {told}{more}", does)
+
+
+def _set_aside(found: SetAside) -> Finding:
+    check = f"set_aside.{found.vendor}.{found.account}"
+    size = f"{found.size_bytes / 1024 / 1024:.1f} of {MOST_SET_ASIDE // 1024 // 1024} MiB"
+    says = f"{found.count} messages that were refused are set aside, deleted from their queue ({size})"
+    does = "`reelhook refusals list` tells why; mend the cause, then `reelhook release`"
+    if found.size_bytes < _NEARLY_FULL * MOST_SET_ASIDE:
+        return warn(check, says, does)
+    return fail(check, f"{says}: what finds no room stays in its queue until it expires there", does)
 
 
 def _waiting(backlog: Backlog) -> Finding:

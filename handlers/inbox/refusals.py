@@ -1,7 +1,8 @@
 """What becomes of deliveries that were turned away: visible with the reason, within a budget, releasable if whole.
 
 Refusing is what an attacker can make us do, so it is written off the hot path, at a bounded rate, and each account
-and reason has its own bytes: what is over them pushes out its own oldest.
+and reason has its own bytes: what is over them pushes out its own oldest. What was pulled from a queue is set aside
+here before it is deleted there, and is pushed out by nothing; see asides.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from sqlalchemy import delete, func, insert, select, update
 from handlers import tables
 from handlers.errors import DatabaseAway, NotReleasable, UnreadableDelivery
 from handlers.events import Delivery, Incoming
+from handlers.fields import storable
 from handlers.ids import new_id
 from handlers.inbox import entry_of, useful_headers
+from handlers.inbox.asides import Asides
 from handlers.keeping.deliveries import Accepted, keep, pack_headers, unpack_headers
 
 if TYPE_CHECKING:
@@ -54,8 +57,11 @@ _PAUSE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Refused:
+class Refused:
+    """What was turned away, and why."""
+
     incoming: Incoming
+    #: a word, as a RefusedDelivery has one
     reason: str
     detail: str
 
@@ -68,7 +74,8 @@ class Refusals:
         self._database = database
         self._vendors = vendors
         self._budget = budget
-        self._waiting: queue.Queue[_Refused | None] = queue.Queue(_WAITING)
+        self._asides = Asides(database)
+        self._waiting: queue.Queue[Refused | None] = queue.Queue(_WAITING)
         self._written: dict[tuple[str, str, str], int] = defaultdict(int)
         self._second = 0
         self._bytes = 0
@@ -93,14 +100,17 @@ class Refusals:
             if not self._has_room((incoming.vendor, incoming.account, refused.reason), len(incoming.body)):
                 return
             try:
-                self._waiting.put_nowait(_Refused(incoming=incoming, reason=refused.reason, detail=detail))
+                self._waiting.put_nowait(Refused(incoming=incoming, reason=refused.reason, detail=detail))
                 self._bytes += len(incoming.body)
             except queue.Full:
                 _log.debug("too many refusals wait; this one is only counted")
 
-    def record_now(self, incoming: Incoming, refused: RefusedDelivery) -> None:
-        """Write a refusal before returning, whatever the rate; raise DatabaseAway where that can't be done."""
-        self._write([_Refused(incoming=incoming, reason=refused.reason, detail=str(refused))])
+    def set_aside(self, worn: Sequence[tuple[str, Refused]]) -> list[bool]:
+        """Write pulled messages whole before returning, each under its name; tell for each whether it may be deleted.
+
+        It may not where the bytes of its account are used up. Raises DatabaseAway where nothing can be written.
+        """
+        return self._asides.put([self._row(refused, whole=True) | {"set_aside": name} for name, refused in worn])
 
     def _has_room(self, place: tuple[str, str, str], size: int) -> bool:
         second = int(time.monotonic())
@@ -124,7 +134,7 @@ class Refusals:
                 return
             time.sleep(_PAUSE)
 
-    def _take(self) -> tuple[list[_Refused], bool]:
+    def _take(self) -> tuple[list[Refused], bool]:
         batch = []
         first = self._waiting.get()
         while first is not None:
@@ -135,30 +145,30 @@ class Refusals:
                 return self._taken(batch), False
         return self._taken(batch), True
 
-    def _taken(self, batch: list[_Refused]) -> list[_Refused]:
+    def _taken(self, batch: list[Refused]) -> list[Refused]:
         with self._lock:
             self._bytes -= sum(len(refused.incoming.body) for refused in batch)
         return batch
 
-    def _write(self, batch: Sequence[_Refused]) -> None:
+    def _write(self, batch: Sequence[Refused]) -> None:
         rows = [self._row(refused) for refused in batch]
         with self._database.write() as connection:
             connection.execute(insert(tables.refusals), rows)
             for place in sorted({(row["vendor"], row["account"], row["reason"]) for row in rows}):
                 _trim(connection, *place, self._budget)
 
-    def _row(self, refused: _Refused) -> dict[str, Any]:
+    def _row(self, refused: Refused, *, whole: bool = False) -> dict[str, Any]:
         incoming = refused.incoming
         vendor = self._vendors.get(incoming.vendor)
         headers = pack_headers(useful_headers(incoming, vendor.proofs if vendor else ()))
-        body = incoming.body if self._is_well_formed(incoming) else None
+        body = incoming.body if whole or self._is_well_formed(incoming) else None
         return {
             "id": new_id("rfs"),
             "account": incoming.account,
             "vendor": incoming.vendor,
             "door": incoming.door,
             "reason": refused.reason,
-            "detail": refused.detail,
+            "detail": storable(refused.detail),
             "received_at": incoming.received_at,
             "headers": headers,
             "body": body,
@@ -192,12 +202,13 @@ class Refusals:
 
 
 def _trim(connection: Connection, vendor: str, account: str, reason: str, budget: int) -> None:
-    """Delete the oldest refusals of an account and reason that are over the budget."""
+    """Delete the oldest refusals of an account and reason that are over the budget, but none that was set aside."""
     refusals = tables.refusals
     newer = func.sum(refusals.c.size_bytes).over(order_by=refusals.c.id.desc())
     sized = (
         select(refusals.c.id, newer.label("bytes"))
         .where(refusals.c.vendor == vendor, refusals.c.account == account, refusals.c.reason == reason)
+        .where(refusals.c.set_aside.is_(None))
         .subquery()
     )
     over = select(sized.c.id).where(sized.c.bytes > budget)
@@ -227,5 +238,5 @@ def release(database: Database, settings: Settings, vendors: Mapping[str, Vendor
         entry = entry_of(incoming, vendor.keys(incoming), vendor, account)
         (accepted,) = keep(database, connection, [entry])
         released = update(tables.refusals).where(tables.refusals.c.id == refusal)
-        connection.execute(released.values(released=accepted.delivery))
+        connection.execute(released.values(released=accepted.delivery, set_aside=None))
     return accepted

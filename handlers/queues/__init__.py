@@ -27,6 +27,8 @@ class Message:
     id: str
     #: what the vendor sent, byte for byte; what a topic or a gateway wrapped around it is taken off
     body: bytes = field(repr=False)
+    #: why the body can't be what was sent; it may then be all that came of the message
+    damage: str | None = None
     #: names in lower case
     headers: Mapping[str, str] = field(default_factory=dict)
     #: the secret of a callback URL, where a gateway passed it on

@@ -82,7 +82,7 @@ def _event(told: Mapping[str, Any], outer: Contents) -> Contents:
             body = base64.b64decode(body, validate=True)
         except binascii.Error as exc:
             raise ValueError("the body is no base64") from exc
-    headers = {name.lower(): str(value) for name, value in (told.get("headers") or {}).items()}
+    headers = {name.lower(): str(value) for name, value in _map(told, "headers", "multiValueHeaders").items()}
     query, target = told.get("rawQueryString"), None
     if isinstance(query, str):
         target = f"{told.get('rawPath') or '/'}{'?' if query else ''}{query}"
@@ -93,8 +93,16 @@ def _token(told: Mapping[str, Any]) -> str | None:
     query = told.get("rawQueryString")
     if isinstance(query, str):
         return next(iter(parse_qs(query).get("token", [])), None)
-    named = (told.get("queryStringParameters") or {}).get("token")
+    named = _map(told, "queryStringParameters", "multiValueQueryStringParameters").get("token")
     return named if isinstance(named, str) else None
+
+
+def _map(told: Mapping[str, Any], name: str, multi: str) -> Mapping[str, Any]:
+    """Return what an event says under one name; the last of each value where only the lists of all were passed on."""
+    found: Mapping[str, Any] = told.get(name) or {}
+    if found:
+        return found
+    return {key: values[-1] for key, values in (told.get(multi) or {}).items() if isinstance(values, list) and values}
 
 
 def _within(

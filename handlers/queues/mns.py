@@ -112,12 +112,14 @@ class MnsQueue:
         visible_at = int(raw.get("next_visible_time") or 0)
         if receives == 1 and raw.get("first_dequeue_time"):
             self._ahead = int(raw["first_dequeue_time"]) - now_ms()
+        body = raw["element"] if raw["damage"] else raw["message_body"]
         hidden_for = (visible_at - now_ms() - self._ahead) / 1000
         told = {"message-id": raw.get("message_id"), "dequeue-count": receives, "enqueue-time": enqueued_at}
         return Message(
             handle=raw["receipt_handle"],
             id=str(raw.get("message_id") or ""),
-            body=str(raw.get("message_body") or "").encode("utf-8", "surrogatepass"),
+            body=body.encode("utf-8", "surrogatepass"),
+            damage=raw["damage"],
             headers={f"x-mns-{name}": str(value) for name, value in told.items() if value},
             receives=receives,
             enqueued_at=enqueued_at,

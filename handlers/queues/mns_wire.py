@@ -7,13 +7,22 @@ together with the damaged one, and lose their receives with it.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ATTRIBUTES = r"""(?:\s(?:[^<>"'/]|"[^"<]*"|'[^'<]*')*)?"""
+#: a message ends where another one follows, or none: one that a body quotes does not
+_MESSAGE = re.compile(rf"<Message{_ATTRIBUTES}>(.*?)</Message\s*>(?=\s*(?:<Message[\s>]|</Messages\s*>|$))", re.DOTALL)
 #: each element of a message, whole: what a body quotes lies inside it
-_ELEMENT = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL)
+_ELEMENT = re.compile(rf"<(\w+){_ATTRIBUTES}(?:/>|>(.*?)</\1\s*>)", re.DOTALL)
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CDATA_BEGINS = "<![CDATA["
 _REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(lt|gt|amp|quot|apos));")
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 _LAST_CODE = 0x10FFFF
@@ -22,11 +31,13 @@ _FIELDS = {
     "MessageId": "message_id",
     "ReceiptHandle": "receipt_handle",
     "MessageBody": "message_body",
+    "MessageBodyMD5": "message_body_md5",
     "DequeueCount": "dequeue_count",
     "EnqueueTime": "enqueue_time",
     "FirstDequeueTime": "first_dequeue_time",
     "NextVisibleTime": "next_visible_time",
 }
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _NUMBERS = frozenset({"dequeue_count", "enqueue_time", "first_dequeue_time", "next_visible_time"})
 
@@ -34,15 +45,16 @@ _NUMBERS = frozenset({"dequeue_count", "enqueue_time", "first_dequeue_time", "ne
 def messages_of(answer: str) -> list[dict[str, Any]]:
     """Return the messages of a batch by the SDK's names, but those that lack a handle, hence can't be deleted.
 
-    A number that can't be read is None.
+    A number that can't be read is None. `damage` says why a body can't be what was sent, `element` is all that came
+    of such a message; both are None otherwise.
     """
-    found = [_message(part) for part in _MESSAGE.findall(answer)]
+    found = [_message(part) for part in _MESSAGE.findall(_plain(answer))]
     return [one for one in found if one.get("receipt_handle")]
 
 
 def field_of(answer: str, name: str) -> str | None:
     """Return the text of the first element of this name; None where there is none."""
-    found = re.search(rf"<{name}>(.*?)</{name}>", answer, re.DOTALL)
+    found = re.search(rf"<{name}>(.*?)</{name}>", _plain(answer), re.DOTALL)
     return None if found is None else _unescaped(found[1])
 
 
@@ -51,15 +63,44 @@ def _message(part: str) -> dict[str, Any]:
     told: dict[str, Any] = {ours: _unescaped(found[name]) if name in found else None for name, ours in _FIELDS.items()}
     for name in _NUMBERS:
         told[name] = int(told[name]) if _NUMBER.fullmatch(told[name] or "") else None
-    return told | {"message_body": told["message_body"] or ""}
+    damage = _damage(told["message_body"], told.pop("message_body_md5"), found.get("MessageBody", ""))
+    return told | {"damage": damage, "element": f"<Message>{part}</Message>" if damage else None}
+
+
+def _damage(body: str | None, md5: str | None, wire: str) -> str | None:
+    """Return what speaks against a body; `wire` is what stood between its tags."""
+    if body is None:
+        return "it has no MessageBody"
+    if md5 is None or not _MD5.fullmatch(md5):
+        return None if body else "its MessageBody is empty"
+    told = md5.lower()
+    if any(hashlib.md5(read, usedforsecurity=False).hexdigest() == told for read in _readings(body, wire)):
+        return None
+    return "its MessageBody does not fit its MessageBodyMD5"
+
+
+def _readings(body: str, wire: str) -> Iterator[bytes]:
+    """Yield what the MD5 may be of: nowhere does the service say whether of the body as it is stored."""
+    yield body.encode("utf-8", "surrogatepass")
+    yield wire.encode("utf-8", "surrogatepass")
+    try:
+        yield base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        return
+
+
+def _plain(answer: str) -> str:
+    """Return the same XML without CDATA, in which a body may quote whatever it likes."""
+    return _CDATA.sub(lambda found: _escaped(found[1]), answer) if _CDATA_BEGINS in answer else answer
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _unescaped(text: str) -> str:
-    """Undo the escapes of XML, outside of CDATA; a reference to a character that there is not stays as it is."""
-    if "&" not in text and "<" not in text:  # as handles and numbers are
-        return text
-    parts = _CDATA.split(text)
-    return "".join(part if number % 2 else _REFERENCE.sub(_character, part) for number, part in enumerate(parts))
+    """Undo the escapes of XML; a reference to a character that there is not stays as it is."""
+    return _REFERENCE.sub(_character, text) if "&" in text else text
 
 
 def _character(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ attribute `token` is the secret of the callback URL.
 from __future__ import annotations
 
 import base64
+import hashlib
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -100,13 +101,15 @@ class SqsMessages:
 
     def _message(self, raw: Mapping[str, Any]) -> Message:
         system = raw.get("Attributes", {})
+        body = raw.get("Body", "").encode("utf-8", "surrogatepass")
         headers = {name.lower(): _text(one) for name, one in raw.get("MessageAttributes", {}).items()}
-        found = opened(raw.get("Body", "").encode("utf-8", "surrogatepass"), headers)
+        found = opened(body, headers)
         told = {ours: system[name] for ours, name in _TOLD if name in system}
         return Message(
             handle=raw["ReceiptHandle"],
             id=raw.get("MessageId", ""),
             body=found.body,
+            damage=_damage(raw, body),
             headers={**found.headers, "x-sqs-message-id": raw.get("MessageId", ""), **told},
             token=found.token,
             target=found.target,
@@ -187,6 +190,16 @@ class SqsMessages:
         for secret in self._secrets:
             shown = shown.replace(secret, "...") if secret else shown
         return shown[:_LONGEST_TEXT]
+
+
+def _damage(raw: Mapping[str, Any], body: bytes) -> str | None:
+    """Return what speaks against a body; a server that gives no MD5 is believed."""
+    if "Body" not in raw:
+        return "it has no body"
+    told = raw.get("MD5OfBody")
+    if told and told.lower() != hashlib.md5(body, usedforsecurity=False).hexdigest():
+        return "its body does not fit its MD5"
+    return None
 
 
 def _text(attribute: Mapping[str, Any]) -> str:

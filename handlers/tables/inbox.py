@@ -72,7 +72,7 @@ seen = Table(
     sqlite_with_rowid=False,
 )
 
-#: what was turned away, within a byte budget
+#: what was turned away, within a byte budget; what was set aside has one of its own, and is never pushed out
 refusals = Table(
     "refusals",
     metadata,
@@ -89,7 +89,28 @@ refusals = Table(
     Column("size_bytes", Integer, nullable=False),
     #: the delivery that it became
     Column("released", Words),
+    #: names the message of a queue, which was deleted there; null otherwise, and once it is released
+    Column("set_aside", Words),
     Index("refusals_budget", "account", "reason", "vendor", "id"),
+    Index(
+        "refusals_set_aside",
+        "vendor",
+        "account",
+        "set_aside",
+        "size_bytes",
+        sqlite_where=text("set_aside IS NOT NULL"),
+        postgresql_where=text("set_aside IS NOT NULL"),
+    ),
+    Index(
+        "refusals_trimmed",
+        "account",
+        "reason",
+        "vendor",
+        "id",
+        "size_bytes",
+        sqlite_where=text("set_aside IS NULL"),
+        postgresql_where=text("set_aside IS NULL"),
+    ),
 )
 
 #: what a worker has in hand, so that a delivery that kills it can be told
