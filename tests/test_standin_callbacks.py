@@ -23,7 +23,7 @@ from handlers.events import Delivery
 from handlers.secrets import Secret
 from handlers.settings import Account
 from handlers.vendors import VENDORS
-from standin.callbacks import aliyun, huawei, volcengine
+from standin.callbacks import aliyun, huawei, live, volcengine
 from standin.callbacks.callback import Callback, Counterpart
 from standin.mns import MnsStandin
 
@@ -36,10 +36,14 @@ SECRET = "a-secret-of-thirty-two-characters"
 EVERY_EVENT = [
     *(pytest.param("volcengine", word, id=f"volcengine-{word}") for word in volcengine.EVENTS),
     *(pytest.param("huawei", word, id=f"huawei-{word}") for word in huawei.EVENTS),
-    *(pytest.param("aliyun", word, id=f"aliyun-{word}") for word in aliyun.EVENTS),
+    *(pytest.param("aliyun", word, id=f"aliyun-{word}") for word in (*aliyun.EVENTS, *live.EVENTS)),
 ]
 #: events that the catalogue has no use for: kept, and told as unknown
-WITHOUT_MEANING = {word for word in volcengine.EVENTS if not word.startswith(("Record", "Segment", "Transcode"))}
+WITHOUT_MEANING = {
+    *(word for word in volcengine.EVENTS if not word.startswith(("Record", "Segment", "Transcode"))),
+    *(word for word in huawei.EVENTS if word.startswith("RTC_")),
+    *("TaskCreated", "TaskRecovering", "TaskStopping", "RecordFileUploaded"),
+}
 
 
 def account(vendor: str, secret: str = SECRET) -> Account:

@@ -1,4 +1,4 @@
-"""How Alibaba Cloud RTC calls back: FileCreated, by HTTP with a token in the URL, or as a message in an MNS queue.
+"""How Alibaba Cloud RTC calls back: FileCreated, by HTTP with a token in the URL, or as a message of MNS.
 
 Fields: the vendor's page on StartRecordTask (API 2018-01-11), whose table lacks the Duration that its sample shows.
 Whether a message stands in a queue as it is or in base64 is documented nowhere; the envelopes are those of a topic:
@@ -52,7 +52,8 @@ def message(told: Mapping[str, Any], to: Counterpart, *, encoding: str, at: int)
         account=to.account,
         door="mns",
         headers={},
-        body=_queued(text, encoding, at).encode(),
+        body=_queued(text, encoding, at, to).encode(),
+        token=to.token,
         word=str(told.get("Event", "")),
     )
 
@@ -86,24 +87,24 @@ def _file_created(at: int, mark: str) -> Fields:
 EVENTS: Mapping[str, Callable[[int, str], Fields]] = {"FileCreated": _file_created}
 
 
-def _queued(text: str, encoding: str, at: int) -> str:
+def _queued(text: str, encoding: str, at: int, to: Counterpart) -> str:
     if encoding == "base64":
         return base64.b64encode(text.encode()).decode()
     if encoding == "topic":
-        return json.dumps(_envelope(text, at))
+        return json.dumps(_envelope(text, at, to))
     if encoding == "topic-xml":
-        members = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in _envelope(text, at).items())
+        members = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in _envelope(text, at, to).items())
         return f'<?xml version="1.0" encoding="utf-8"?><Notification xmlns="http://mns.aliyuncs.com/doc/v1/">{members}</Notification>'
     return text
 
 
-def _envelope(text: str, at: int) -> dict[str, str]:
+def _envelope(text: str, at: int, to: Counterpart) -> dict[str, str]:
     # MNS asks for MD5 here, which guards nothing.
     digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()
     return {
-        "TopicOwner": "1234567890",
-        "TopicName": "recordings",
-        "Subscriber": "1234567890",
+        "TopicOwner": to.topic_owner,
+        "TopicName": to.topic_name,
+        "Subscriber": to.topic_owner,
         "SubscriptionName": "reelhook",
         "MessageId": digest[:16],
         "Message": text,

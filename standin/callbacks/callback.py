@@ -27,6 +27,9 @@ class Counterpart:
     secret: str = field(default="", repr=False)
     #: the secret that stands in the callback URL
     token: str | None = field(default=None, repr=False)
+    #: whose topic of MNS it is, and what it is called
+    topic_owner: str = "1234567890"
+    topic_name: str = "recordings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Callback:
 
     vendor: str
     account: str
-    #: http or mns
+    #: http, mns or mns-topic
     door: str
     #: names in lower case
     headers: Mapping[str, str]
@@ -50,6 +53,7 @@ class Callback:
     def target(self) -> str:
         """The path and query of the callback URL."""
         path = f"/callbacks/{self.vendor}/{self.account}"
+        path += "/mns-topic" if self.door == "mns-topic" else ""
         return path if self.token is None else f"{path}?token={quote(self.token, safe='')}"
 
     def incoming(self, received_at: int) -> Incoming:

@@ -7,25 +7,27 @@ import secrets
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from standin.callbacks import aliyun, huawei, volcengine
+from standin.callbacks import aliyun, huawei, live, topic, volcengine
 from standin.callbacks.callback import ENCODINGS, VENDORS, Callback, Counterpart
 from standin.callbacks.fields import with_fields, without_fields
 from standin.callbacks.scenario_command import scenario
-from standin.callbacks.sending import HttpSender, QueueSender, curl_line
+from standin.callbacks.sending import HttpSender, QueueSender, SqsSender, curl_line
 from standin.callbacks.target import Reelhook, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 _EVENTS: Mapping[str, Sequence[str]] = {
     "volcengine": tuple(volcengine.EVENTS),
     "huawei": tuple(huawei.EVENTS),
-    "aliyun": tuple(aliyun.EVENTS),
+    "aliyun": (*aliyun.EVENTS, *live.EVENTS),
 }
 
 
@@ -76,6 +78,11 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
                 "--count", type=click.IntRange(1), default=1, show_default=True, help="Send so many different ones."
             ),
             click.option("--print", "as_curl", is_flag=True, help="Print curl lines that send them, and send nothing."),
+            click.option(
+                "--sqs-queue",
+                metavar="URL",
+                help="Send into this SQS queue, headers and token as attributes; its keys are those that AWS_* tell.",
+            ),
         )
     ):
         function = option(function)
@@ -131,8 +138,7 @@ def _huawei(event: str, unit: str, **options: Any) -> None:  # noqa: ANN401 - cl
     """Send a callback of Huawei Cloud RTC; `reelhook standin callbacks --list` names the events."""
 
     def make(to: Counterpart, now: int, mark: str) -> Callback:
-        told = huawei.sample(event, at=now, mark=mark)
-        told = without_fields(with_fields(told, options["set_fields"]), options["without"])
+        told = _changed(huawei.sample(event, at=now, mark=mark), options)
         return huawei.callback(told, to, at=now, rand=mark, unit=unit)
 
     _send(options, "huawei", make)
@@ -157,34 +163,99 @@ def _huawei(event: str, unit: str, **options: Any) -> None:  # noqa: ANN401 - cl
     type=click.Choice(ENCODINGS),
     default=ENCODINGS[0],
     show_default=True,
-    help="How the message stands in the queue: topic and topic-xml are the envelopes of a topic.",
+    help="How the message stands in the queue, or is pushed: topic and topic-xml are the envelopes of a topic.",
+)
+@click.option(
+    "--topic",
+    "topic_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Push it as a topic of MNS does, signed with the key in this folder, which is made there unless it is there.",
+)
+@click.option(
+    "--certificate-url",
+    metavar="URL",
+    default=topic.CERTIFICATE_URL,
+    help="Where a push says that its certificate lies.  [default: where the vendor's own does]",
+)
+@click.option(
+    "--notify-auth-key",
+    metavar="KEY",
+    envvar="STANDIN_NOTIFY_AUTH_KEY",
+    help="What signs the words of Live; also STANDIN_NOTIFY_AUTH_KEY.  [default: that of the settings]",
 )
 def _aliyun(event: str, encoding: str, **options: Any) -> None:  # noqa: ANN401 - click hands over the options by name
-    """Send a callback of Alibaba Cloud RTC, by HTTP or through an MNS queue."""
-    if options["queue"] and options["as_curl"]:
-        raise click.UsageError("--print and --queue exclude each other: a queue's requests are signed anew each time")
+    """Send a callback of Alibaba Cloud RTC or of ApsaraVideo Live, by HTTP, through a queue, or from a topic."""
+    ways = [f"--{name}" for name in ("queue", "sqs-queue", "topic") if options[_WAYS[name]]]
+    if event in live.EVENTS and {"--queue", "--topic"} & {*ways}:
+        raise click.UsageError(f"{event} is a word of Live, which calls back by HTTP alone")
+    signer = None
+    if options["topic_folder"]:
+        signer = topic.Signer(options["topic_folder"], url=options["certificate_url"])
+        options["finish"] = lambda callback, target: signer.push(
+            callback, target, encoding=encoding, at=time.time_ns() // 1_000_000
+        )
 
     def make(to: Counterpart, now: int, mark: str) -> Callback:
-        told = aliyun.sample(event, at=now, mark=mark)
-        told = without_fields(with_fields(told, options["set_fields"]), options["without"])
-        if options["queue"]:
-            return aliyun.message(told, to, encoding=encoding, at=now)
+        if event in live.EVENTS:
+            key = options["notify_auth_key"]
+            to = to if key is None else replace(to, secret=key)
+            return live.callback(_changed(live.sample(event, at=now), options), to, at=now)
+        told = _changed(aliyun.sample(event, at=now, mark=mark), options)
+        if options["queue"] or signer is not None:
+            message = aliyun.message(told, to, encoding=encoding, at=now)
+            return message if signer is None else replace(message, door="mns-topic")
         return aliyun.callback(told, to)
 
     _send(options, "aliyun", make)
 
 
+#: how a callback may leave otherwise than by HTTP -> the option that says so
+_WAYS: Mapping[str, str] = {"queue": "queue", "sqs-queue": "sqs_queue", "topic": "topic_folder"}
+
+
+def _changed(told: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    return without_fields(with_fields(told, options["set_fields"]), options["without"])
+
+
 def _send(options: Mapping[str, Any], vendor: str, make: Callable[[Counterpart, int, str], Callback]) -> None:
     """Send or print what was asked for; end the process with 1 where an answer is not 200."""
+    _check_ways(options)
     reelhook = Reelhook(os.environ, options["to"])
     if options.get("queue"):
-        _send_through_queue(options, reelhook, make)
+        place = reelhook.queue(
+            options["queue"], options["queue_endpoint"], options["access_key_id"], options["secret_access_key"]
+        )
+        known = Counterpart(vendor="aliyun", account="")
+        _send_through_queue(QueueSender(place), place.queue, _made(options["count"], known, make))
         return
     target = reelhook.target(vendor, account=options["account"], secret=options["secret"])
-    if options["as_curl"]:
-        _print(options["count"], target, make)
-        return
-    _send_by_http(options["count"], target, make)
+    finish = options.get("finish", _as_it_is)
+    made = (
+        (finish(one, target.other or one.target), target.other or one.target)
+        for one in _made(options["count"], target.counterpart, make)
+    )
+    if options["sqs_queue"]:
+        _send_through_queue(SqsSender(options["sqs_queue"]), options["sqs_queue"], (one for one, _ in made))
+    elif options["as_curl"]:
+        for callback, path in made:
+            click.echo(curl_line(target.url + path, callback))
+    else:
+        _send_by_http(options["count"], target, made)
+
+
+def _check_ways(options: Mapping[str, Any]) -> None:
+    ways = [f"--{name}" for name, option in _WAYS.items() if options.get(option)]
+    if len(ways) > 1:
+        raise click.UsageError(f"{ways[0]} and {ways[1]} exclude each other: a callback leaves by one way")
+    if ways and ways != ["--topic"] and options["as_curl"]:
+        raise click.UsageError(
+            f"--print and {ways[0]} exclude each other: a queue's requests are signed anew each time"
+        )
+
+
+def _as_it_is(callback: Callback, _target: str) -> Callback:
+    return callback
 
 
 def _made(count: int, to: Counterpart, make: Callable[[Counterpart, int, str], Callback]) -> Iterator[Callback]:
@@ -193,16 +264,11 @@ def _made(count: int, to: Counterpart, make: Callable[[Counterpart, int, str], C
         yield make(to, now, secrets.token_hex(8))
 
 
-def _print(count: int, target: Target, make: Callable[[Counterpart, int, str], Callback]) -> None:
-    for callback in _made(count, target.counterpart, make):
-        click.echo(curl_line(target.url + (target.other or callback.target), callback))
-
-
-def _send_by_http(count: int, target: Target, make: Callable[[Counterpart, int, str], Callback]) -> None:
+def _send_by_http(count: int, target: Target, made: Iterable[tuple[Callback, str]]) -> None:
     failed = 0
     with closing(HttpSender(target.url)) as sender:
-        for callback in _made(count, target.counterpart, make):
-            answer = sender.post(target.other or callback.target, callback)
+        for callback, path in made:
+            answer = sender.post(path, callback)
             click.echo(f"{callback.vendor} {callback.word}: {answer.status} {answer.body}")
             failed += not answer.is_success
     if failed:
@@ -210,16 +276,11 @@ def _send_by_http(count: int, target: Target, make: Callable[[Counterpart, int, 
         sys.exit(1)
 
 
-def _send_through_queue(
-    options: Mapping[str, Any], reelhook: Reelhook, make: Callable[[Counterpart, int, str], Callback]
-) -> None:
-    place = reelhook.queue(
-        options["queue"], options["queue_endpoint"], options["access_key_id"], options["secret_access_key"]
-    )
-    with closing(QueueSender(place)) as sender:
-        for callback in _made(options["count"], Counterpart(vendor="aliyun", account=""), make):
+def _send_through_queue(sender: QueueSender | SqsSender, name: str, made: Iterable[Callback]) -> None:
+    with closing(sender):
+        for callback in made:
             answer = sender.send(callback)
-            click.echo(f"{callback.vendor} {callback.word} into queue {place.queue}: {answer.body}")
+            click.echo(f"{callback.vendor} {callback.word} into queue {name}: {answer.body}")
 
 
 command.add_command(scenario)

@@ -27,7 +27,7 @@ def forge(notice: Notice, to: Counterpart, chance: Random) -> Callback | None:
     """Return a callback like the notice's that must be refused; None for a queue, which strangers can't write to."""
     if notice.door != "http":
         return None
-    return chance.choice(_WAYS[notice.task.vendor] if to.secret else _WITH_TOKEN)(notice, to)
+    return chance.choice(_WAYS.get(notice.task.vendor, _WITH_TOKEN) if to.secret else _WITH_TOKEN)(notice, to)
 
 
 def _false(notice: Notice) -> Notice:

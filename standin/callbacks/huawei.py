@@ -115,10 +115,25 @@ def _over(word: str, _at: int, _mark: str) -> Fields:
     return _sample_names(word) | {"detail_message": "recording ends"}
 
 
+def _of_room(word: str, _at: int, _mark: str) -> Fields:
+    return _sample_names(word)
+
+
 EVENTS: Mapping[str, Callable[[str, int, str], Fields]] = {
     "RECORD_NEW_FILE_START": _begun,
     "RECORD_FILE_COMPLETE": _complete,
     "CLOUD_RECORD_SERVER_OVER": _over,
     # as the vendor's best practices, https://support.huaweicloud.com/bestpractice-rtc, still call it
     "CLOUD_RECORD_OVER": _over,
+    # of `notify_event_subscription`; their own fields are told nowhere
+    **dict.fromkeys(
+        (
+            "RTC_USER_ROLE_CHANGED",
+            "RTC_AUDIO_STREAM_OPEN",
+            "RTC_AUDIO_STREAM_CLOSE",
+            "RTC_VIDEO_STREAM_OPEN",
+            "RTC_VIDEO_STREAM_CLOSE",
+        ),
+        _of_room,
+    ),
 }

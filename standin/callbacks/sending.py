@@ -1,8 +1,9 @@
-"""How callbacks leave: by HTTP as the vendors post them, into an MNS queue with its own SDK, or as a line to paste."""
+"""How callbacks leave: by HTTP as vendors post them, into a queue of MNS or SQS with its SDK, or as a line to paste."""
 
 from __future__ import annotations
 
 import http.client
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 #: seconds that a vendor waits for an answer
 PATIENCE = 5.0
+_SQS_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,48 @@ class QueueSender:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+class SqsSender:
+    """Sends messages into an SQS queue, as a gateway passes callbacks on: the headers are attributes."""
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        """Take the queue's URL, whose host is asked; keys and region are those of AWS's own environment and files."""
+        from boto3.session import Session  # noqa: PLC0415 - only who has a queue needs it
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.path.strip("/"):
+            raise NotSent(
+                f"{url} is no queue's URL; expected such as https://sqs.eu-west-1.amazonaws.com/123/recordings"
+            )
+        session = Session()
+        found = _SQS_HOST.match(parts.netloc)
+        self._client = session.client(
+            "sqs",
+            region_name=found[1] if found else session.region_name or "us-east-1",
+            endpoint_url=f"{parts.scheme}://{parts.netloc}",
+            config=Config(connect_timeout=patience, read_timeout=patience),
+        )
+        self._url = url
+
+    def send(self, callback: Callback) -> Answer:
+        """Send the callback with its headers and token; raise NotSent where the queue does not take it."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+
+        told = dict(callback.headers) | ({} if callback.token is None else {"token": callback.token})
+        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in told.items()}
+        try:
+            sent = self._client.send_message(
+                QueueUrl=self._url, MessageBody=callback.body.decode(), MessageAttributes=attributes
+            )
+        except (BotoCoreError, ClientError) as exc:
+            raise NotSent(f"queue {self._url} does not take it: {exc}") from exc
+        return Answer(status=200, body=f"message {sent['MessageId']}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
 
 def curl_line(url: str, callback: Callback) -> str:

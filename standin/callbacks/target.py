@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -130,4 +130,7 @@ def counterpart_of(account: Account) -> Counterpart:
             f"account {account.name} of {account.vendor} has no secret yet: Reelhook makes it at its first start; "
             "start it, or give --secret"
         )
-    return Counterpart(vendor=account.vendor, account=account.name, secret=secret, token=token)
+    known = Counterpart(vendor=account.vendor, account=account.name, secret=secret, token=token)
+    if account.topic_owner is None or account.topic_name is None:
+        return known
+    return replace(known, topic_owner=account.topic_owner, topic_name=account.topic_name)

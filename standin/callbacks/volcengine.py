@@ -231,6 +231,7 @@ EVENTS: Mapping[str, _Told] = {
             "MusicRemoved",
             "WbTranscodeProgressChanged",
             "WbTranscodeFinished",
+            "MachineReviewResult",
         ),
         (_user, 0),
     ),
