@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 from program import free_port, running, wait_until
 from pulling import ACCESS_KEY, SECRET_KEY, Pulled, environ_of, refusing, sqs_queue
 from sqlalchemy import select
+from terminal import asked
 
 from handlers import tables
 from handlers.errors import QueueAway
@@ -121,6 +122,39 @@ def _completed(number: int = 1) -> bytes:
         "unknown": "\u5f55",
     }
     return json.dumps(told, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("vendor", ["huawei", "aliyun"])
+def test_the_stand_in_fills_a_queue_as_a_gateway_does(sqs: Sqs, tmp_path: Path, vendor: str) -> None:
+    words = {"huawei": ("RECORD_FILE_COMPLETE", "clinic", CLINIC_KEY), "aliyun": ("FileCreated", "lessons", TOKEN)}
+    word, account, secret = words[vendor]
+    done = asked(
+        *("standin", "callbacks", vendor, word, "--sqs-queue", sqs.url, "--secret", secret, "--count", "2"),
+        environ={
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        },
+    )
+    assert done.returncode == 0, done
+    pulled = Pulled(_environ(tmp_path, f"sqlite:///{tmp_path}/data/reelhook.db", sqs.endpoint, account=account))
+    with pulled.polling():
+        wait_until(sqs.is_empty, what="an empty queue")
+    assert pulled.figures()["queue_kept"] == 2
+    pulled.close()
+
+
+def test_a_queue_that_is_not_there_is_told_by_the_stand_in(sqs: Sqs) -> None:
+    done = asked(
+        *("standin", "callbacks", "aliyun", "FileCreated", "--sqs-queue", f"{sqs.url}-x", "--secret", TOKEN),
+        environ={
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        },
+    )
+    assert done.returncode == 1
+    assert "does not take it" in done.stderr
 
 
 def test_messages_are_kept_once_and_then_deleted(sqs: Sqs, pulled: Pulled) -> None:
