@@ -106,6 +106,10 @@ def test_the_schema_takes_every_rule_of_the_page(text: str) -> None:
         "two-operations-in-one-step",
         "a-test-with-an-unknown-field",
         "a-number-for-a-name",
+        "a-span-of-nothing",
+        "a-limit-of-none",
+        "delays-of-none",
+        "a-test-that-expects-a-word",
     ],
 )
 def test_the_schema_knows_mistakes_of_form(mistake: str) -> None:

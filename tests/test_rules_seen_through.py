@@ -28,6 +28,7 @@ _IF = "rules:\n- name: a\n  when: recording.available\n  if: >-\n    %s\n  do: {
         'recording.format == "any"',
         'recording.media.state == "any"',
         'recording.streams.exists(s, s.source == "screen")',
+        'recording.flags.exists(account, account == "any")',
         'account == "classroom" || task.vendor == "huawei"',
         'recording.key.matches("^a[0-9]+$") // matches("a[")',
         'event.at.getHours("Asia/Shanghai") > 20 && event.at.getHours("+08:00") > 20',

@@ -66,6 +66,8 @@ _LISTED: Final = re.compile(rf"{_FIELD}\s+in\s*\[(?P<list>\s*(?:{_WORD}\s*,\s*)*
 _STREAM: Final = re.compile(
     r"(?<![\w.])(?:recording|segment)\s*\.\s*streams\s*\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*(?P<name>\w+)\s*,"
 )
+#: a loop over something else that takes the name of a view
+_BOUND: Final = re.compile(rf"\(\s*(?:{'|'.join((*VIEWS, ACCOUNT))})\s*,")
 _ARITHMETIC: Final = re.compile(r"[-+*/%]\s*$")
 
 
@@ -130,7 +132,7 @@ def _nothing() -> Scope:
 
 
 def _never(text: str, bare: str, configured: Mapping[str, Collection[str]]) -> Iterator[tuple[int, str]]:
-    for found in _asked_for(text, bare):
+    for found in () if _BOUND.search(bare) else _asked_for(text, bare):
         view, field = found["view"] or "event", found["field"] or ACCOUNT
         known = configured.get(ACCOUNT) if found["view"] is None else words_of(view, field, configured)
         what = found["what"] if found["view"] is None else f"{view}.{field}"

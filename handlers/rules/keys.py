@@ -13,8 +13,8 @@ from handlers.rules.model import MODES, SCOPES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DURATION: Final = {"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$"}
-_LIMIT: Final = {"type": "string", "pattern": "^[0-9]{1,9} ?/ ?([0-9]{1,9})?(ms|s|m|h|d)$"}
+_DURATION: Final = {"type": "string", "pattern": "^0*[1-9][0-9]{0,11}(ms|s|m|h|d)$"}
+_LIMIT: Final = {"type": "string", "pattern": "^0*[1-9][0-9]{0,8} ?/ ?(0*[1-9][0-9]{0,8})?(ms|s|m|h|d)$"}
 _WHOLE: Final = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _CHANGE: Final = {"enum": list(KINDS)}
 _NAMES: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
@@ -42,6 +42,14 @@ _EXPECT: Final = (
     "`- failed: WORDS`: none, for the condition has no value, for a reason with these words"
 )
 
+_EXPECTED: Final = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {"refused": {"type": "string"}, "failed": {"type": "string"}},
+    "additionalProperties": {"type": ["object", "null"]},
+}
+
 #: of a sample in `tests`: name -> (JSON Schema, what it means)
 SAMPLE_KEYS: Final[Mapping[str, tuple[Any, str]]] = MappingProxyType(
     {
@@ -55,7 +63,7 @@ SAMPLE_KEYS: Final[Mapping[str, tuple[Any, str]]] = MappingProxyType(
         "recording": (_VIEW["recording"], "fields of the recording that matter"),
         "segment": (_VIEW["segment"], "fields of the segment that matter"),
         "expect": (
-            {"type": "array", "items": {"type": "object", "minProperties": 1, "maxProperties": 1}},
+            {"type": "array", "items": _EXPECTED},
             _EXPECT,
         ),
     }
