@@ -14,6 +14,7 @@ from test_doctor import ONLY_SQLITE, examined, level
 from handlers import actions, tables
 from handlers.clock import now_ms
 from handlers.doctor.acting import examine_rules
+from handlers.doctor.following import examine_endings
 from handlers.inbox.rule_notes import RuleNotes
 from handlers.rules import RuleBook
 from handlers.rules.known import known_of
@@ -183,6 +184,41 @@ def test_accounts_that_share_a_quota_and_not_its_limit_are_warned_of(environ: di
     path = tmp_path / "reelhook.toml"
     path.write_text(path.read_text().replace("limits =", 'quota = "another"\nlimits ='))
     assert "accounts.limits" not in configured(environ, tmp_path, "", CAPTION)
+
+
+@ONLY_SQLITE
+def test_accounts_with_temporary_keys_that_may_be_one_at_the_vendor_are_warned_of(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("AK-1\n")
+    more = (
+        '\n[accounts.evening]\nvendor = "volcengine"\ncallback_secrets = ["env:CLASSROOM_SECRET"]\n'
+        'access_key_id = "file:key"\nsecret_access_key = "env:SOME_SECRET"\nsecurity_token = "env:SOME_KEY"\n'
+    )
+    (found,) = configured(environ, tmp_path, more, CAPTION)["accounts.quota"]
+    assert found.level == "warn"
+    assert found.says.endswith("count their calls apart: classroom, hall | evening")
+    assert "accounts.quota" not in configured(environ, tmp_path, 'quota = "evening"\n', CAPTION)
+
+
+def test_calls_that_were_never_made_are_told(database: Database) -> None:
+    late = [planning.call(number, lane=f"{number}", expires_at=now_ms() - 1) for number in range(2)]
+    planning.plan(database, *late, planning.post(3, refused="to is missing"), planning.call(4, task="tsk_2"))
+    assert planning.numbers(planning.claim(database)) == [4]
+    found: dict[str, list[Finding]] = {}
+    for one in examine_endings(database, now=now_ms()):
+        found.setdefault(one.check, []).append(one)
+    assert [levels(found, f"actions.{check}") for check in ("expired", "refused", "ended")] == [
+        ["warn"],
+        ["warn"],
+        ["ok"],
+    ]
+    assert found["actions.expired"][0].says.startswith(
+        "2 calls of volcengine.update_segment of the last day came too late"
+    )
+    assert found["actions.refused"][0].says.startswith("1 call of http.post that rules asked for")
+    (later,) = examine_endings(database, now=now_ms() + 2 * 86_400_000)
+    assert later.level == "ok"
 
 
 def test_workers_that_go_by_other_rules_are_warned_of(environ: dict[str, str], database: Database) -> None:

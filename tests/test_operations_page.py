@@ -15,7 +15,7 @@ from handlers.actions.switches import Switch
 from handlers.errors import BadToken
 from handlers.inbox import Receipt
 from handlers.keeping.deliveries import Accepted
-from handlers.meters import EVENTS, PROCESSED, QUARANTINED
+from handlers.meters import DRIFT, EVENTS, PROCESSED, QUARANTINED
 from handlers.observation import Observation
 from handlers.questions.backlog import Backlog, SetAside
 from handlers.questions.rules import InForce
@@ -54,6 +54,7 @@ def test_every_figure_stands_in_the_page_with_its_labels() -> None:
             (PROCESSED, "aliyun/lessons", 1),
             (QUARANTINED, "aliyun/lessons", 1),
             (EVENTS, "unknown", 1),
+            (DRIFT, "aliyun/FileCreated/unknown/NewField", 1),
             *((value, "recordings", 1) for name, value in vars(meters).items() if name.startswith("QUEUE_")),
             *((name, "http.post", 1) for name in (PLANNED, SENT, LATE, *(f"{SETTLED}{one}" for one in _SETTLED))),
         ),

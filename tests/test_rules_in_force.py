@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,15 +17,18 @@ from rules_acting import (
     planned,
     processor,
     said,
+    settings_of,
     settings_with_rules,
     slices,
     work,
 )
 from sqlalchemy import select
+from test_doctor import ONLY_SQLITE
 
 from handlers import tables
 from handlers.clock import now_ms
 from handlers.inbox.replay import replay
+from handlers.inbox.terms import Terms
 from handlers.questions.filters import Filters
 
 if TYPE_CHECKING:
@@ -128,6 +132,28 @@ def test_accounts_with_one_access_key_share_a_quota_and_each_keeps_its_own_limit
     assert "AK-0123456789" not in first["quota"]
     assert sorted([first["interval_us"], second["interval_us"]]) == [round(1e6 / 144), round(1e6 / 96)]
     assert first["lane"] != second["lane"]
+
+
+@ONLY_SQLITE
+@pytest.mark.parametrize("token", ["", 'security_token = "env:SOME_SECRET"'])
+def test_a_rotated_key_goes_on_below_the_limit_of_those_before_it(environ: dict[str, str], token: str) -> None:
+    """A worker that starts after a rotation shares the limit of one that started before."""
+    config = Path(environ["REELHOOK_CONFIG"])
+    key = config.with_name("key")
+    key.write_text("AK-BEFORE")
+    environ = environ_with_rules(environ, SHORTER) | {"ROTATED": "AK-BEFORE"}
+    kind = "env:ROTATED" if token else "file:key"
+    config.write_text(
+        config.read_text().replace('access_key_id = "env:SOME_KEY"', f'access_key_id = "{kind}"\n{token}')
+    )
+    before = Terms(settings_of(environ))
+    quota = before.quota("volcengine", "classroom")
+    key.write_text("AK-AFTER-IT")
+    after = Terms(settings_of(environ | {"ROTATED": "AK-AFTER-IT"}))
+    assert after.quota("volcengine", "classroom") == after.quota("volcengine", "hall") == quota
+    assert after.quota("aliyun", "lessons") != quota
+    config.write_text(config.read_text().replace("[accounts.hall]", '[accounts.hall]\nquota = "own"'))
+    assert Terms(settings_of(environ)).quota("volcengine", "hall") == "volcengine/own"
 
 
 def test_a_change_that_may_happen_again_is_acted_on_each_time_and_a_repeat_is_not(

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from handlers.actions import batches, lanes
 from handlers.actions.channels import due
 from handlers.actions.db_time import db_time
-from handlers.actions.endings import EXPIRED, nobody_counts, note, noted
+from handlers.actions.endings import EXPIRED, NOT_IN_TIME, nobody_counts, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import Claimed, read_schedule
 from handlers.actions.quotas import Busy, Limiter, Slots
@@ -112,8 +112,7 @@ def _expire(
     found = [lane for lane, _ in expired.values()]
     with database.write() as connection:
         lanes.lock(connection, found)
-        why = "it was not made in time: its max_age is over"
-        ended = lanes.end(connection, list(expired), now=clock(connection) // 1000, reason=why)
+        ended = lanes.end(connection, list(expired), now=clock(connection) // 1000, reason=NOT_IN_TIME)
         note(connection, EXPIRED, (expired[action][1] for action in ended))
         lanes.set_heads(connection, found)
     count(noted(connection))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: beside the states: of those that are cancelled, those whose max_age was over before they were made
 EXPIRED: Final = "expired"
+#: their reason
+NOT_IN_TIME: Final = "it was not made in time: its max_age is over"
 _NOTES: Final = "reelhook_endings"
 
 

@@ -10,8 +10,10 @@ from sqlalchemy import select, text
 from handlers.actions.channels import channels, unsent
 from handlers.actions.db_time import db_time
 from handlers.actions.quotas import Limiter
+from handlers.actions.stages import CANCELLED, REFUSED, SUPERSEDED
 from handlers.actions.switches import Switch, is_stopped, stopped
 from handlers.actions.use import Use
+from handlers.ids import first_id
 from handlers.tables import attempts, quotas
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ LATE: Final = "actions_late"
 _OPEN: Final = text(
     "SELECT operation, count(*) AS n FROM (SELECT operation FROM actions WHERE state = :state LIMIT :most) AS found"
     " GROUP BY operation"
+)
+_ENDED: Final = text(
+    "SELECT operation, is_late, count(*) AS n FROM (SELECT operation, CASE WHEN reason = :late THEN 1 ELSE 0 END"
+    " AS is_late FROM actions WHERE state = :state AND id >= :since LIMIT :most) AS found GROUP BY operation, is_late"
 )
 #: asked by the lease, so that their index serves it
 _IN_HAND: Final = text("SELECT operation, due_since FROM actions WHERE stage = 'claimed' AND lease_until > 0")
@@ -93,6 +99,20 @@ def _slot_waits(connection: Connection, found: Collection[Switch], now: int) -> 
             continue
         waits[one.limiter] = max(waits.get(one.limiter, 0), now - one.due_at)
     return waits
+
+
+def ended_since(connection: Connection, since: int, *, late: str) -> dict[tuple[str, str, bool], int]:
+    """Return how many of the actions planned since a time, milliseconds UTC, ended without being done or given up.
+
+    By operation, state (refused, cancelled, superseded), and whether the reason is `late`; of one state no more than
+    COUNTED_AT_MOST are counted.
+    """
+    values = {"since": first_id("act", since), "late": late, "most": COUNTED_AT_MOST}
+    return {
+        (row.operation, state, bool(row.is_late)): row.n
+        for state in (REFUSED, CANCELLED, SUPERSEDED)
+        for row in connection.execute(_ENDED, values | {"state": state})
+    }
 
 
 def _waiting(connection: Connection) -> dict[tuple[str, str], int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from handlers.destinations import OPERATIONS
 from handlers.doctor.findings import Finding, fail, ok, warn
 from handlers.errors import SettingsError
-from handlers.inbox.terms import Terms
+from handlers.inbox.terms import Terms, changes_key
 from handlers.operation import access_of
 from handlers.rules import Retry, Rules
 from handlers.rules.known import known_of
@@ -159,6 +159,20 @@ def _limits(settings: Settings) -> Iterator[Finding]:
             for limits in shared.values():
                 if len(set(limits.values())) > 1:
                     yield _disagreement(operation.name, limits)
+        yield from _apart(vendor.name, settings, terms)
+
+
+def _apart(vendor: str, settings: Settings, terms: Terms) -> Iterator[Finding]:
+    """Tell accounts that may be one at the vendor, and don't share its limits because their keys can't tell."""
+    groups: dict[str, list[Account]] = defaultdict(list)
+    for account in settings.accounts.values():
+        if account.vendor == vendor and account.quota is None and account.access_key_id is not None:
+            groups[terms.quota(vendor, account.name)].append(account)
+    if len(groups) > 1 and any(changes_key(one) for some in groups.values() for one in some):
+        names = " | ".join(sorted(", ".join(one.name for one in some) for some in groups.values()))
+        says = f"accounts of {vendor} with keys that change count their calls apart: {names}"
+        does = "write the same `quota` into those that are one account at the vendor, and another into each other one"
+        yield warn("accounts.quota", says, does)
 
 
 def _disagreement(operation: str, limits: Mapping[str, float | None]) -> Finding:

@@ -10,7 +10,7 @@ from handlers.doctor.acting import examine_rules
 from handlers.doctor.durability import examine_database
 from handlers.doctor.exposure import examine_exposure
 from handlers.doctor.findings import Finding, fail, ok, warn
-from handlers.doctor.following import examine_actions, examine_workers
+from handlers.doctor.following import examine_actions, examine_endings, examine_workers
 from handlers.doctor.premises import examine_clock, examine_folder
 from handlers.doctor.reach import examine_queues
 from handlers.errors import DatabaseAway, SettingsError
@@ -114,6 +114,7 @@ def _work(settings: Settings, database: Database) -> Iterator[Finding]:
     yield _drift([label for name, label, _ in seen.totals if name == DRIFT])
     yield from examine_workers(settings, seen.rules)
     yield from examine_actions(seen.actions)
+    yield from examine_endings(database, now=now_ms())
 
 
 def _drift(labels: Sequence[str]) -> Finding:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
+from handlers.actions.endings import NOT_IN_TIME
+from handlers.actions.figures import ended_since
+from handlers.actions.stages import REFUSED
 from handlers.doctor.findings import Finding, ok, warn
 from handlers.rules.matching import version_of
 
@@ -11,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from handlers.actions import Figures
+    from handlers.database import Database
     from handlers.questions.rules import InForce
     from handlers.settings import Settings
 
+_A_DAY_MS: Final = 86_400_000
 #: milliseconds after which an action that is due should have been sent
 _LATE_MS = 60_000
 
@@ -55,6 +61,25 @@ def examine_actions(seen: Figures) -> Iterator[Finding]:
     for switch in seen.stopped:
         says = f"{switch.kind} {switch.name}".strip()
         yield warn("actions.stopped", f"stopped by hand: {says}", "`reelhook actions go` once the cause is mended")
+
+
+def examine_endings(database: Database, *, now: int) -> Iterator[Finding]:
+    """Look for calls of the last day that were never made: `now` in milliseconds UTC. Raises DatabaseAway."""
+    with database.read() as connection:
+        found = ended_since(connection, now - _A_DAY_MS, late=NOT_IN_TIME)
+    calm: Counter[str] = Counter()
+    for (operation, state, is_late), number in sorted(found.items()):
+        calls = f"{number} call{'s' * (number != 1)} of {operation}"
+        if is_late:
+            does = "see whether workers were down or too slow, and what was stopped; a longer max_age leaves more time"
+            yield warn("actions.expired", f"{calls} of the last day came too late: the rule's max_age was over", does)
+        elif state == REFUSED:
+            does = "`reelhook actions list --state refused` tells why; mend the rule"
+            yield warn("actions.refused", f"{calls} that rules asked for in the last day can't be made", does)
+        else:
+            calm[state] += number
+    told = " and ".join(f"{number} {state}" for state, number in sorted(calm.items()))
+    yield ok("actions.ended", f"of the last day's actions {told or 'none'} as the course of things has it")
 
 
 def _version(settings: Settings) -> str | None:

@@ -50,7 +50,7 @@ class Terms:
         named = _named(operation, vendor, parameters, task if is_own else None)
         return {
             "lane": None if lane is None else f"{vendor}/{lane}",
-            "quota": self._quota(vendor, account),
+            "quota": self.quota(vendor, account),
             "api": operation.api,
             "limit": operation.limit if known is None else known.limits.get(operation.name, operation.limit),
             "schedule": _changed(CALLS, retry),
@@ -77,21 +77,38 @@ class Terms:
             "is_repeatable": is_repeatable,
         }
 
-    def _quota(self, vendor: str, account: str) -> str:
-        """Name whose limit counts: the accounts of one vendor account share it."""
+    def quota(self, vendor: str, account: str) -> str:
+        """Name whose limit counts: the accounts of one vendor account share it, on all machines.
+
+        Those with one `quota`, else with one access key; where that is temporary, with one reference to it, which
+        stays the same when the key changes.
+        """
         if (vendor, account) not in self._quotas:
             known = self._settings.accounts.get((vendor, account))
             self._quotas[vendor, account] = f"{vendor}/{_group(known) or account}"
         return self._quotas[vendor, account]
 
 
+def changes_key(account: Account) -> bool:
+    """Tell whether another access key may stand in the place of an account's while it goes on: it is temporary."""
+    key = account.access_key_id
+    return key is not None and (account.security_token is not None or key.reference.startswith("file:"))
+
+
 def _group(account: Account | None) -> str | None:
+    """Return what all processes call the accounts of one vendor account, for as long as the settings stay the same."""
     if account is None or account.quota is not None or account.access_key_id is None:
         return None if account is None else account.quota
+    if changes_key(account):
+        # Not its value: a worker that starts after a rotation would count apart from those that started before.
+        return f"ref-{_short(account.access_key_id.reference)}"
     with suppress(SettingsError):
-        key_id = account.access_key_id.reveal()
-        return f"key-{hashlib.blake2b(key_id.encode(), digest_size=6).hexdigest()}"
+        return f"key-{_short(account.access_key_id.reveal())}"
     return None
+
+
+def _short(told: str) -> str:
+    return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 
 def _named(
