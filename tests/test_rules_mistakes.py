@@ -136,6 +136,14 @@ def test_what_operations_warn_of_stands_at_their_step() -> None:
     ]
 
 
+def test_what_is_taken_and_not_sent_is_warned_of(known: Known) -> None:
+    text = _SHORTER % "once_per: task"
+    file = read_rules(text.replace("Duration: 20", "Duration: 20, MaxIdleTime: 200"), known)
+    assert file.errors == ()
+    assert "MaxIdleTime is no parameter of this call: it is not sent" in [one.text for one in file.warnings]
+    assert not any("MaxIdleTime" in one.text for one in read_rules(text, known).warnings)
+
+
 def test_calls_of_a_vendor_without_an_account_are_warned_of() -> None:
     known = Known(operations=OPERATIONS, vendors=KNOWN.vendors, accounts=[("aliyun", "lessons")])
     text = _SHORTER % "once_per: task"

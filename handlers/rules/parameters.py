@@ -59,6 +59,8 @@ def check_parameters(node: Mapping, template: Map[str, Template], operation: Ope
         findings.error(
             key.place, f"unknown parameter {quoted(key.text)}{meant(key.text, known)}; known: {listed(known)}"
         )
+    for key in (key for key, _ in node.items if key.text in taken and key.text not in known):
+        findings.warn(key.place, f"{key.text} is no parameter of this call: it is not sent")
     _check_kinds(node, template, operation, findings)
     _check_unique(node, template, operation, findings)
     _check_sequence(node, operation, findings)

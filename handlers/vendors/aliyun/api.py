@@ -116,7 +116,6 @@ START_RECORD_TASK = Operation(
         "whether the id of a task that has ended starts a new recording isn't documented",
         "it costs money as long as it runs: stop it by stop_record_task",
         "with MixMode 0 the task can't be updated later",
-        "BackgroundColor, Backgrounds and Watermarks are the template's: taken, but not sent",
     ),
     page=StartRecordTask.page,
 )

@@ -114,7 +114,6 @@ UPDATE_SEGMENT = Operation(
         "every update of Duration ends the slice that is being cut and begins a new one, a repeated call too",
         "an Identifier must be unique among all tasks: two tasks under one Identifier overwrite each other's files",
         "whether what is left out keeps its value isn't documented: give Identifier, Handle and Duration together",
-        "MaxIdleTime and TargetStreams of the page's sample are no parameters of this call: taken, but not sent",
     ),
     page=UpdateSegment.page,
 )
