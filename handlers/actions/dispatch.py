@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from handlers.actions import batches, figures
 from handlers.actions.claiming import LEASE_MS, claim, give_back, renew
 from handlers.actions.db_time import db_time
-from handlers.actions.in_hand import InHand
 from handlers.actions.endings import add_to
+from handlers.actions.in_hand import InHand
 from handlers.actions.losses import MOST_AT_ONCE, take_up_lost
 from handlers.actions.senders import Senders
 from handlers.actions.settling import Begin, Settle, begin, each_of, settle
@@ -234,7 +234,16 @@ class Dispatcher:
 
     def _put_back(self, claimed: Claimed, *, after_ms: int = 0) -> None:
         """Undo that a call began of which nothing was sent; of a batch some may be another's."""
-        self._insist(partial(put_back, self._database, claimed, after_ms=after_ms, clock=self._slots.now))
+        self._insist(
+            partial(
+                put_back,
+                self._database,
+                claimed,
+                after_ms=after_ms,
+                clock=self._slots.now,
+                count=self._count_ended,
+            )
+        )
 
     def _insist(self, write: Callable[[], Result]) -> Result:
         """Write something down, as soon as the database is there."""
@@ -264,6 +273,10 @@ class Dispatcher:
     def _count(self, name: str, claimed: Claimed, number: int = 1) -> None:
         with self._lock:
             self.meters.add(name, claimed.operation, number)
+
+    def _count_ended(self, found: Endings) -> None:
+        with self._lock:
+            add_to(self.meters, found)
 
     def _finish(self) -> None:
         """Wait for the calls under way, and give back what has not begun."""

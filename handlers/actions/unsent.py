@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from handlers.actions import lanes
 from handlers.actions.db_time import db_time
+from handlers.actions.endings import nobody_counts, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.row_locks import locking
 from handlers.database import once_more
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from handlers.actions.endings import Count
     from handlers.actions.planned import Claimed
     from handlers.database import Database
 
@@ -38,7 +40,12 @@ _PUT_BACK: Final = """
 
 @once_more
 def put_back(
-    database: Database, claimed: Claimed, *, after_ms: int = 0, clock: Callable[[Connection], int] = db_time
+    database: Database,
+    claimed: Claimed,
+    *,
+    after_ms: int = 0,
+    clock: Callable[[Connection], int] = db_time,
+    count: Count = nobody_counts,
 ) -> int:
     """Put back the actions of a call that was not sent, due in `after_ms` at the earliest; return how many.
 
@@ -65,4 +72,5 @@ def put_back(
         lanes.end_marked(connection, marked, now=now)
         # An earlier one may have come meanwhile.
         lanes.set_heads(connection, [row.lane for row in back])
+    count(noted(connection))
     return len(back)
