@@ -2,8 +2,8 @@
 
 1. An MNS stand-in with a queue and a Reelhook of its own start in a fresh folder, on free ports.
 2. A scenario is played to it, callback by callback, and what the catalogue says is told as it changes.
-3. The catalogue is compared with what it must hold, and the reader is told where to look.
-4. All of it goes on until Ctrl-C, and leaves nothing behind.
+3. The catalogue is compared with what it must hold; with --once, that is all.
+4. The reader is told where to look. All of it goes on until Ctrl-C, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -116,11 +116,13 @@ def run(*, data: Path | None, seed: int, seconds: float, once: bool) -> int:
             house = House.build(folder)
             endpoint, url = _start(stack, house)
             code = _show(house, endpoint, url, seed=seed, seconds=seconds)
-            _point(house, url)
             if not once:
+                _point(house, url)
                 click.echo("It all goes on until Ctrl-C.")
                 while True:
                     time.sleep(3600)
+            if data is not None:
+                click.echo(f"What was received is still there: {_look(house)}")
     except _Stop:
         click.echo("Stopped.")
     return code
@@ -247,7 +249,7 @@ def _show(house: House, endpoint: str, url: str, *, seed: int, seconds: float) -
     click.echo(f"\n{_HOURS:g} hours at {', '.join(VENDORS)} follow within {seconds:g} seconds.\n")
     with closing(post), closing(sender):
         played = play(ways, post, rate=len(ways) / seconds, say=say)
-        differences = settle(api, expect(told(ways)), world.app_ids, patience=60)
+        differences = settle(api, expect(told(played.delivered)), world.app_ids, patience=60)
         watch.look(now=True)
         watch.sum_up()
     return _judge(played, differences)
@@ -279,15 +281,19 @@ def _judge(played: Played, differences: Sequence[str]) -> int:
 def _point(house: House, url: str) -> None:
     """Say where to look."""
     bearer = shlex.quote(f"Authorization: Bearer {house.secrets['api']}")
-    environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in house.environment.items())
     click.echo(
         f"""
 Look at it:
   curl -H {bearer} {url}/api/v1/recordings
-  {environment} {_program()} recordings list
+  {_look(house)}
   {url}/docs explains the API; docs/standin.md tells how to send callbacks of your own.
 """
     )
+
+
+def _look(house: House) -> str:
+    environment = " ".join(f"{name}={shlex.quote(value)}" for name, value in house.environment.items())
+    return f"{environment} {_program()} recordings list"
 
 
 def _program() -> str:

@@ -165,6 +165,15 @@ def test_accounts_are_the_public_contract(environ: dict[str, str]) -> None:
     assert expected in typed("accounts", environ=environ).stdout
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_account_with_a_topic_tells_its_url_as_well(environ: dict[str, str]) -> None:
+    config = Path(environ["REELHOOK_CONFIG"])
+    config.write_text(f'{config.read_text()}topic_owner = "1234567890"\ntopic_name = "recordings"\n')
+    (item,) = told("accounts", "--json", environ=environ)
+    assert item["topic_url"].endswith(f"/callbacks/aliyun/lessons/mns-topic?token={TOKEN}")
+    assert item["topic_url"] in typed("accounts", environ=environ).stdout
+
+
 def test_accounts_show_the_generated_token_again(tmp_path: Path) -> None:
     environ = {"REELHOOK_DATA": str(tmp_path / "data")}
     first, second = (typed("accounts", environ=environ).stdout for _ in range(2))

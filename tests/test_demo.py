@@ -95,6 +95,7 @@ def test_two_demos_at_once_are_right_and_leave_nothing(tmp_path: Path, demos: li
         assert "200 repeat" in said
         assert "401 for it is forged" in said
         assert "The catalogue holds exactly what happened" in said
+        assert not re.search("Look at it|curl|REELHOOK_DATA", said), "all of that is gone"
         assert demo.left() == []
         assert mentions(demo.place) == []
 

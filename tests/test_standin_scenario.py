@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import API_TOKEN
-from program import Program, running, wait_until
+from program import Program, free_port, running, wait_until
 from receiver import receiving
 from terminal import PROGRAM, asked, clean, typed
 
@@ -385,6 +385,33 @@ def test_slices_begin_a_run_where_a_new_identifier_ends_a_long_silence() -> None
 
 def test_nothing_is_told_of_what_is_forged() -> None:
     assert expect([_notice(1_000, "running", forged=True)]).runs == {}
+
+
+def test_of_what_nobody_takes_nothing_is_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("standin.callbacks.scenario._AGAIN", (0.0, 0.0))
+    done = asked(
+        *("standin", "callbacks", "scenario", "--to", f"http://127.0.0.1:{free_port()}", "--rate", "0"),
+        *("--secret", "huawei=a-secret", "--tasks", "2"),
+        environ={"REELHOOK_DATA": str(tmp_path / "nowhere")},
+    )
+    assert done.returncode == 1
+    assert "0 sent" in done.stdout
+    assert "could not be delivered: nothing is expected of them" in done.stdout
+    assert "A right catalogue" not in done.stdout
+    assert "was not delivered: http://127.0.0.1:" in done.stderr
+
+
+def test_of_what_some_took_the_rest_is_not_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("standin.callbacks.scenario._AGAIN", ())
+    with receiving(200, *[503] * 50) as receiver:
+        done = asked(
+            *("standin", "callbacks", "scenario", "--to", receiver.url, "--rate", "0", "--tasks", "1"),
+            *("--secret", "huawei=a-secret"),
+            environ={"REELHOOK_DATA": str(tmp_path / "nowhere")},
+        )
+    assert done.returncode == 1
+    assert "1 sent" in done.stdout
+    assert "in all 1 tasks, 0 recordings" in done.stdout
 
 
 def test_the_scenario_needs_no_settings_where_everything_is_given(tmp_path: Path) -> None:

@@ -68,12 +68,18 @@ class Played:
     lost: int = 0
     repeats: int = 0
     refused: int = 0
+    #: those that were answered: of the others nothing is to be expected
+    delivered: list[Arrival] = field(default_factory=list)
+    undelivered: int = 0
+    #: the last one was not
+    is_away: bool = False
     #: what should not have been answered so, one sentence each
     problems: list[str] = field(default_factory=list)
 
     def note(self, way: Arrival, answer: Answer) -> None:
         """Count one answer, and judge it."""
         self.sent += 1
+        self.delivered.append(way)
         status = status_of(answer)
         self.repeats += status == "repeat"
         if way.notice.forged:
@@ -115,18 +121,22 @@ def play(
 def _sent(way: Arrival, post: Post, played: Played) -> Answer | None:
     """Send one callback, again where Reelhook is away or busy; None where that was in vain."""
     problem = ""
-    for pause in (*_AGAIN, None):
+    # Who was away for the one before is hardly back: a port where nobody listens would take an hour otherwise.
+    for pause in (None,) if played.is_away else (*_AGAIN, None):
         try:
             answer = post.send(way)
         except NotSent as exc:
             problem = str(exc)
         else:
             if answer.status < 500:
+                played.is_away = False
                 return answer
-            problem = f"was answered {answer.status} {answer.body}"
+            problem = f"it was answered {answer.status} {answer.body}"
         if pause is not None:
             time.sleep(pause)
-    played.problems.append(f"{name_of(way)}: {problem}")
+    played.problems.append(f"{name_of(way)} was not delivered: {problem}")
+    played.undelivered += 1
+    played.is_away = True
     return None
 
 

@@ -142,7 +142,7 @@ def scenario(**options: Any) -> None:  # noqa: ANN401 - click hands over the opt
     )
     with closing(post):
         played = play(ways, post, rate=options["rate"], say=_say(quiet=options["quiet"]))
-    expectation = expect(told(ways))
+    expectation = expect(told(played.delivered))
     _tell(played, expectation, quiet=options["quiet"])
     problems = list(played.problems)
     if token is not None:
@@ -197,6 +197,10 @@ def _tell(played: Played, expectation: Expectation, *, quiet: bool) -> None:
         f"{played.sent} sent, of which {played.repeats} were repeats and {played.refused} were refused; "
         f"{played.lost} lost on their way"
     )
+    if played.undelivered:
+        click.echo(f"{played.undelivered} could not be delivered: nothing is expected of them")
+    if not played.delivered:
+        return
     lines = list(describe(expectation))
     click.echo("A right catalogue holds now:")
     for line in lines[-1:] if quiet else lines:

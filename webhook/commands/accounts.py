@@ -32,7 +32,10 @@ def accounts(*, as_json: bool) -> None:
 def _items(settings: Settings) -> list[dict[str, str]]:
     from handlers.settings import callback_url
 
-    return [
-        {"vendor": account.vendor, "account": account.name, "callback_url": callback_url(settings, account)}
-        for account in settings.accounts.values()
-    ]
+    items = []
+    for account in settings.accounts.values():
+        item = {"vendor": account.vendor, "account": account.name, "callback_url": callback_url(settings, account)}
+        if account.topic_owner is not None:
+            item["topic_url"] = callback_url(settings, account, "mns-topic")
+        items.append(item)
+    return items
