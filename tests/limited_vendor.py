@@ -1,4 +1,4 @@
-"""A vendor's API that refuses two calls of one task at a time, and remembers when each call was made.
+"""A vendor's API that refuses two calls of one task at a time, and calls over its limits, and remembers each call.
 
 The moment of a call is what its caller stamps on it right before it sends: this machine's monotonic clock is the same
 for all processes, and on a busy machine this server would notice a call much later.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: seconds that every call takes
 LATENCY = 0.02
+#: API -> the most calls in any second
+LIMITS = {"UpdateRecord": 60, "UpdateSegment": 150}
 
 
 @dataclass
@@ -30,6 +33,8 @@ class LimitedVendor:
     calls: dict[str, list[tuple[float, str, int]]] = field(default_factory=lambda: defaultdict(list))
     #: tasks of which two calls were under way at a time
     overlaps: list[str] = field(default_factory=list)
+    #: the APIs of calls that were one too many in a second
+    too_fast: list[str] = field(default_factory=list)
     _under_way: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -42,6 +47,10 @@ class LimitedVendor:
         """Take a call; return the status of its answer."""
         with self._lock:
             self.calls[api].append((at, task, number))
+            # Calls that arrive late may fit in between two that came before.
+            if max(self._windows(api, around=at)) > LIMITS[api]:
+                self.too_fast.append(api)
+                return 429
             if task in self._under_way:
                 self.overlaps.append(task)
                 return 409
@@ -72,9 +81,11 @@ class LimitedVendor:
             found[task].append(number)
         return found
 
-    def _windows(self, api: str) -> list[int]:
+    def _windows(self, api: str, *, around: float | None = None) -> list[int]:
+        """Return how many calls are in the seconds that begin with a call, or in those of them that hold a moment."""
         times = sorted(at for at, _, _ in self.calls[api])
-        return [sum(first <= at < first + 1 for at in times) for first in times]
+        begins = times if around is None else [at for at in times if around - 1 < at <= around]
+        return [bisect_left(times, first + 1) - bisect_left(times, first) for first in begins]
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from program import wait_until
 
 from handlers import actions, tables
 from handlers.actions import Dispatcher, Performed, batches
+from handlers.actions.in_hand import Room
+from handlers.actions.quotas import Limiter
 from handlers.actions.settling import each_of
 from handlers.clock import now_ms
 from handlers.operation import Outcome
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from handlers.actions import Claimed, Planned
-    from handlers.actions.quotas import Limiter
     from handlers.database import Database
 
 WITHIN = 60_000
+CAPTIONING = Limiter("destination/captioning", "")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -100,7 +102,7 @@ def test_a_batch_holds_no_more_bytes_than_the_other_side_takes_in_one_message(da
     told = {"operation": "mns.send", "batch_max": 10, "told": {"change": "x" * 20_000}}
     plan(database, change(1, **told), change(2, **told), change(3, **told | {"told": {"change": "x" * 90_000}}))
     plan(database, change(4, **told), change(5, **told), change(6, **told))
-    assert together(later(database)) == [[1, 2], [3], [4, 5], [6]]
+    assert together([*later(database), *later(database)]) == [[1, 2], [3], [4, 5], [6]]
 
 
 def test_when_the_first_has_waited_for_long_enough_what_there_is_goes_along(database: Database) -> None:
@@ -203,18 +205,15 @@ def test_a_call_counts_once_for_the_limit_and_for_the_room_of_its_destination(da
 
     emptied(database)
     plan(database, *(change(number) for number in range(12)))
-    assert together(claim(database, room=lambda _: 2)) == [[0, 1, 2], [3, 4, 5]]
+    room = Room(64, {CAPTIONING: 6}, quick=())
+    assert together(claim(database, room=room)) == [[0, 1, 2], [3, 4, 5]]
     assert together(claim(database, 1)) == [[6, 7, 8]]
 
 
 def test_a_destination_without_room_keeps_no_other_batch_waiting(database: Database) -> None:
     plan(database, *(change(number, batch_max=40) for number in range(80)), now=now_ms() - 1_000)
     plan(database, *(change(number, batch_max=40, destination="well") for number in range(100, 140)))
-
-    def room(limiter: Limiter) -> int:
-        return 0 if limiter.quota == "captioning" else 8
-
-    (call,) = claim(database, room=room)
+    (call,) = claim(database, room=Room(64, {CAPTIONING: 8}, quick=()))
     assert call.destination == "well"
     assert len(call.members) == 40
 

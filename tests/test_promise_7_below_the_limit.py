@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from limited_vendor import LimitedVendor, limited_vendor
+from limited_vendor import LIMITS, LimitedVendor, limited_vendor
 from planning import call, emptied, opened, plan, rows
 from program import wait_until
 from sqlalchemy import func, select, update
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from handlers.database import Database
 
 _WORKER = Path(__file__).with_name("calling_worker.py")
-_LIMITS = {"UpdateRecord": 60, "UpdateSegment": 150}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -40,7 +39,7 @@ def database(engine: Database) -> Database:
 
 @pytest.fixture
 def vendor() -> Iterator[LimitedVendor]:
-    """Return a vendor that notices two calls of one task at a time."""
+    """Return a vendor that refuses two calls of one task at a time, and more than 60 and 150 in a second."""
     with limited_vendor() as serving:
         yield serving
 
@@ -72,7 +71,7 @@ def many_calls(lanes: int, of_segment: int, of_record: int) -> list[Planned]:
                 lane=f"volcengine/{task}",
                 api=api,
                 quota="main",
-                limit=_LIMITS[api],
+                limit=LIMITS[api],
                 account=f"account-{number % 2}",
             )
         )
@@ -85,6 +84,16 @@ def left(database: Database) -> int:
         return int(connection.execute(query).scalar_one())
 
 
+def test_the_vendor_of_these_tests_refuses_what_is_too_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limited_vendor.LATENCY", 0)
+    vendor = LimitedVendor()
+    told = [vendor.call("UpdateRecord", f"task-{number}", number, 1 + number / 61) for number in range(61)]
+    assert told == [200] * 60 + [429]
+    assert vendor.call("UpdateRecord", "late", 61, 1.5) == 429
+    assert vendor.call("UpdateRecord", "next", 62, 2.999) == 200
+    assert vendor.too_fast == ["UpdateRecord"] * 2
+
+
 def test_promise_7_two_processes_make_a_thousand_calls_one_at_a_time_in_order_and_below_both_limits(
     database: Database, vendor: LimitedVendor
 ) -> None:
@@ -93,11 +102,11 @@ def test_promise_7_two_processes_make_a_thousand_calls_one_at_a_time_in_order_an
         wait_until(lambda: left(database) == 0, patience=60, what="a thousand actions done")
     assert {row["state"] for row in rows(database)} == {"done"}
     assert vendor.count == 1000
-    assert vendor.overlaps == []
+    assert (vendor.overlaps, vendor.too_fast) == ([], [])
     orders = vendor.orders()
     assert len(orders) == 50
     assert all(order == sorted(order) for order in orders.values())
-    for api, limit in _LIMITS.items():
+    for api, limit in LIMITS.items():
         assert vendor.busiest(api) <= limit
     with database.read() as connection:
         holders = connection.execute(select(tables.attempts.c.holder, func.count()).group_by("holder")).all()
@@ -111,7 +120,7 @@ def test_promise_7_two_processes_come_close_to_both_limits(database: Database, v
     plan(database, *many_calls(50, of_segment=710, of_record=290))
     with worker(database, vendor), worker(database, vendor):
         wait_until(lambda: left(database) == 0, patience=60, what="a thousand actions done")
-    for api, limit in _LIMITS.items():
+    for api, limit in LIMITS.items():
         assert 0.9 * limit <= vendor.usual(api) <= vendor.busiest(api) <= limit
 
 
@@ -130,11 +139,11 @@ def test_promise_7_killed_workers_actions_are_taken_up_after_the_lease_in_order(
         stack.enter_context(worker(database, vendor))
         wait_until(lambda: left(database) == 0, patience=60, what="all actions done")
     assert {row["state"] for row in rows(database)} == {"done"}
-    assert vendor.overlaps == []
+    assert (vendor.overlaps, vendor.too_fast) == ([], [])
     numbers = [number for order in vendor.orders().values() for number in order]
     assert set(numbers) == set(range(400))
     assert all(order == sorted(order) for order in vendor.orders().values())
-    for api, limit in _LIMITS.items():
+    for api, limit in LIMITS.items():
         assert vendor.busiest(api) <= limit
     with database.read() as connection:
         unclear = connection.execute(select(func.count()).where(tables.attempts.c.is_unclear)).scalar_one()
