@@ -106,7 +106,7 @@ def test_the_names_of_the_vocabulary_are_there() -> None:
     assert "at" in words & fields
     for module, names in {
         "errors": "RefusedDelivery BadToken BadSignature Uncheckable CannotVerify UnreadableDelivery",
-        "fields": "read_fields Fields Id Text Time Seconds",
+        "fields": "read_fields Fields Id Text Time Seconds MaybeCount MaybeText MaybeTime Shown",
         "vendor": "Vendor Verified seen_key",
         "storage/locate": "locate",
         "events": "Event",

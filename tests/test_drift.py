@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from callbacks import file_created, incoming
 from conftest import TOKEN
+from counterparts import COUNTERPARTS, FIXTURES, read
 from sqlalchemy import select
 from terminal import typed
 
@@ -69,6 +70,30 @@ def test_no_more_names_are_told_apart_than_a_page_holds(database: Database) -> N
     assert told.pop(f"aliyun/FileCreated/unknown/{drift.NO_NAME}") == MOST_DRIFT
     assert len(told) == MOST_DRIFT
     assert told["aliyun/FileCreated/unknown/a0-0"] == 3
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name"),
+    [
+        ("aliyun", "FileCreated"),
+        ("aliyun", "Live-TaskStopped"),
+        ("huawei", "RECORD_FILE_COMPLETE"),
+        ("huawei", "RECORD_FILE_COMPLETE-url-only"),
+        ("huawei", "RECORD_NEW_FILE_START"),
+        ("huawei", "CLOUD_RECORD_OVER"),
+        ("volcengine", "RecordStarted"),
+        ("volcengine", "RecordUploadProcessing"),
+        ("volcengine", "RecordAudioStreamStateChanged"),
+        ("volcengine", "SegmentRealTimeData"),
+        ("volcengine", "TranscodeStarted"),
+    ],
+)
+def test_every_vendors_event_tells_of_a_further_field(vendor: str, name: str) -> None:
+    body = (FIXTURES / vendor / f"{name}.json").read_bytes()
+    told = json.loads(COUNTERPARTS[vendor].content(body)) | {"Further": 1}
+    with drift.noting() as noted:
+        read(vendor, COUNTERPARTS[vendor].wrap(json.dumps(told).encode(), like=body))
+    assert noted == {("unknown", "Further")}
 
 
 def test_who_does_not_ask_is_told_nothing() -> None:

@@ -25,6 +25,7 @@ from counterparts import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers import drift
 from handlers.errors import BadSignature, BadToken, RefusedDelivery, Uncheckable, UnreadableDelivery
 from handlers.vendors import VENDORS
 
@@ -158,6 +159,13 @@ def test_an_event_does_not_depend_on_the_door_or_the_account(vendor: str) -> Non
     one = delivery(vendor, a_body(vendor))
     other = replace(one, id="dlv_2", account="college", door="sqs", received_at=NOW + 1, headers={"x": "y"})
     assert VENDORS[vendor].read(one) == VENDORS[vendor].read(other)
+
+
+@each_fixture
+def test_what_the_vendor_documents_is_no_drift(vendor: str, path: Path, kinds: tuple[str, ...]) -> None:
+    with drift.noting() as noted:
+        read(vendor, path.read_bytes())
+    assert not noted or kinds == ("unknown",) or "further-fields" in path.name
 
 
 GARBAGE = {
