@@ -14,6 +14,7 @@ from planning import (
     emptied,
     let_lapse,
     make,
+    none_over,
     numbers,
     opened,
     plan,
@@ -115,6 +116,13 @@ def test_a_batch_ages_from_when_it_is_due_with_or_without_others(database: Datab
     plan(database, post(1, batch_max=5, batch_within_ms=HOUR))
     assert oldest(database, later=HOUR // 2) == {POST: 0}
     assert oldest(database, later=HOUR + 60_000)[POST] in {59, 60}
+
+
+def test_what_is_retried_by_hand_starts_anew(database: Database) -> None:
+    plan(database, post(1), now=now_ms() - HOUR)
+    make(database, claim(database)[0], GIVE_UP)
+    actions.retry(database, rows(database)[0]["id"], over=none_over, now=now_ms())
+    assert oldest(database) == {POST: 0}
 
 
 def test_the_ages_are_looked_up_and_not_searched_for_among_all_actions(database: Database) -> None:

@@ -11,6 +11,8 @@ from sqlalchemy import event, text
 
 from handlers import actions
 from handlers.actions import Bound, Named, Once
+from handlers.actions.in_hand import Room
+from handlers.actions.quotas import Limiter
 from handlers.clock import now_ms
 from handlers.events import TaskKey
 
@@ -62,7 +64,7 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
     event.listen(database.engine, "before_cursor_execute", note)
     plan(database, post(5_000), call(5_000, step=1), call(5_001, covers="x"), covers=lambda *_: False)
     plan(database, *(_deciding(number) for number in (5_002, 5_003)), covers=lambda *_: True)
-    together = claim(database, 2, room=lambda one: 9 * (one.quota == "captioning"))
+    together = claim(database, 2, room=Room(64, {Limiter("", ""): 8}, quick=()))
     assert [len(one.members) for one in together if one.others is not None] == [2]
     assert actions.begin(database, [actions.Begin(claimed=one) for one in together]) == [True, True]
     for outcome in (AGAIN, DONE):

@@ -170,6 +170,7 @@ def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tup
         lanes.take_back_after(connection, revived)
         _end_steps(connection, ended, now)
         lanes.set_heads(connection, found)
+    count_at_once(database, noted(connection))
     return len(revived) + len(hurried), refused
 
 
