@@ -24,6 +24,9 @@ class Verified:
     secret: int | None
     #: the time that the signature covers, milliseconds UTC
     signed_at: int | None = None
+    #: headers, in lower case, that turned out to be a signature and nobody's password: kept as they came, for a handler
+    #: behind us that verifies the delivery again. In other deliveries the same header may be a password
+    signatures: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,13 +83,22 @@ class Inbox:
             )
         verified = vendor.verify(incoming, account)
         if not reads:
-            return _unread(incoming, verified.keys, vendor), verified
-        return entry_of(incoming, verified.keys, vendor, account), verified
+            return _unread(incoming, verified.keys, vendor, verified.signatures), verified
+        return entry_of(incoming, verified.keys, vendor, account, verified.signatures), verified
 
 
-def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account: Account) -> Entry:
-    """Return the delivery as it is kept: quarantined at once where it is plain that it can't be read."""
-    entry = _unread(incoming, keys, vendor)
+def entry_of(
+    incoming: Incoming,
+    keys: tuple[str, ...],
+    vendor: Vendor,
+    account: Account,
+    signatures: frozenset[str] = frozenset(),
+) -> Entry:
+    """Return the delivery as it is kept: quarantined at once where it is plain that it can't be read.
+
+    `signatures` are headers that were verified, and are kept whatever their names say.
+    """
+    entry = _unread(incoming, keys, vendor, signatures)
     try:
         return replace(entry, is_bulk=is_all_segments(read(entry.delivery, vendor, account)))
     except UnreadableDelivery as exc:
@@ -100,14 +109,14 @@ def entry_of(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, account:
     return entry
 
 
-def _unread(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor) -> Entry:
+def _unread(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor, signatures: frozenset[str]) -> Entry:
     delivery = Delivery(
         id=new_id("dlv"),
         account=incoming.account,
         vendor=incoming.vendor,
         door=incoming.door,
         received_at=incoming.received_at,
-        headers=useful_headers(incoming, vendor.proofs),
+        headers=useful_headers(incoming, vendor.proofs | signatures, signatures),
         body=incoming.body,
     )
     # Accounts of two vendors may have the same name, as `default` has; and what comes through another door is another
@@ -117,10 +126,13 @@ def _unread(incoming: Incoming, keys: tuple[str, ...], vendor: Vendor) -> Entry:
     return Entry(delivery=delivery, keys=keys)
 
 
-def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str, str]:
+def useful_headers(
+    incoming: Incoming, proofs: Collection[str] = (), signatures: Collection[str] = ()
+) -> dict[str, str]:
     """Return the headers that are kept: not the credentials, not the connection's own, not without bound.
 
-    `proofs` are kept although their names may look like a credential's.
+    `proofs` are kept although their names may look like a credential's; those among them that were verified, the
+    `signatures`, to the letter.
     """
     kept: dict[str, str] = {}
     size = 0
@@ -129,7 +141,7 @@ def useful_headers(incoming: Incoming, proofs: Collection[str] = ()) -> dict[str
         size += len(name) + len(value)
         plain = name.lower()
         if size <= _MOST_HEADERS and (plain in proofs or _is_useful(plain)):
-            kept[plain] = _without_token(value, incoming.token or "")
+            kept[plain] = value if plain in signatures else _without_token(value, incoming.token or "")
     return kept
 
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from handlers.vendors.aliyun.certificates import Certificates
 
 CERTIFICATE_URL = "x-mns-signing-cert-url"
-#: what the signature covers and says, but for Authorization: the signature itself is not kept, for at the door `http`
-#: a header of this name holds somebody's password
+#: what the signature covers and says, but for Authorization: the signature itself is kept only once it is verified, for
+#: at the door `http`, and in what is refused, a header of this name holds somebody's password
 HEADERS = frozenset(
     {
         CERTIFICATE_URL,
@@ -86,7 +86,9 @@ class Pushes:
                 "the signature of MNS is wrong; if pushes come through a proxy, it must leave path and query, Date, "
                 "Content-Type, Content-MD5 and the x-mns- headers as they are, for MNS signs them"
             )
-        return Verified(keys=signature.keys(incoming), secret=secret, signed_at=signed_at)
+        return Verified(
+            keys=signature.keys(incoming), secret=secret, signed_at=signed_at, signatures=frozenset({"authorization"})
+        )
 
 
 def _check_topic(incoming: Incoming, account: Account) -> int | None:
