@@ -13,7 +13,7 @@ from handlers.destinations.addresses import FORBIDDEN, forbids, read_address
 V4 = st.ip_addresses(v=4)
 V6 = st.ip_addresses(v=6)
 #: what Python calls global although it leads to an IPv4 address or is nobody's
-_NAT64_OR_SIX_TO_FOUR = [ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")]
+_CARRIERS = [ip_network(text) for text in ("::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")]
 _OUT_OF_USE = [ip_network(text) for text in ("::/96", "fec0::/10", "192.88.99.0/24", "192.0.0.0/24", "2001::/23")]
 _NEWER_THAN_PYTHON = [ip_network(text) for text in ("100:0:0:1::/64", "3fff::/20", "5f00::/16")]
 #: what the IETF reserves of IPv6 without saying for what; nobody has these addresses
@@ -50,6 +50,7 @@ _INSIDE = st.sampled_from([block for block, _ in FORBIDDEN]).flatmap(
         ("::127.0.0.1", "an unspecified address"),
         ("::ffff:127.0.0.1", "this machine itself"),
         ("::ffff:100.64.0.1", "an address of a carrier's or cloud's inner network"),
+        ("::ffff:0:a9fe:a9fe", "a translated IPv4 address"),
         ("64:ff9b::7f00:1", "an IPv4 address behind NAT64"),
         ("64:ff9b:1::a00:1", "an IPv4 address behind NAT64"),
         ("2002:7f00:1::", "an IPv4 address behind 6to4"),
@@ -87,7 +88,7 @@ def test_what_is_forbidden_is_not_global_for_python_or_stands_among_the_known_ex
     if forbids(address, ()) is None:
         return
     judged = getattr(address, "ipv4_mapped", None) or address
-    known = [*_NAT64_OR_SIX_TO_FOUR, *_OUT_OF_USE, *_NEWER_THAN_PYTHON]
+    known = [*_CARRIERS, *_OUT_OF_USE, *_NEWER_THAN_PYTHON]
     assert not judged.is_global or judged.is_multicast or any(judged in block for block in known)
 
 
@@ -96,6 +97,9 @@ def test_an_ipv4_address_is_judged_alike_behind_nat64_that_is_let_in(address: IP
     behind = IPv6Address(int(IPv6Address("64:ff9b::")) + int(address))
     assert forbids(behind, ()) is not None
     assert forbids(behind, [ip_network("64:ff9b::/96")]) == forbids(address, ())
+    translated = IPv6Address(int(IPv6Address("::ffff:0:0:0")) + int(address))
+    assert forbids(translated, ()) is not None
+    assert forbids(translated, [ip_network("::ffff:0:0:0/96")]) == forbids(address, ())
     six = IPv6Address((0x2002 << 112) + (int(address) << 80))
     assert forbids(six, [ip_network("2002::/16")]) == forbids(address, ())
 
@@ -110,5 +114,5 @@ def test_what_the_operator_lets_in_may_be_called_and_its_neighbours_may_not(text
 def test_every_forbidden_address_can_be_let_in_by_its_own_network_alone(address: IPv4Address | IPv6Address) -> None:
     carried = getattr(address, "sixtofour", None) is not None or address in ip_network("64:ff9b::/96")
     alone = ip_network(int(address).to_bytes(4 if address.version == 4 else 16, "big"))
-    if not carried and address not in ip_network("64:ff9b:1::/48"):
+    if not carried and not any(address in ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96")):
         assert forbids(address, [alone]) is None

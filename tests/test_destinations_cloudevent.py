@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from receivers import ACTION
+from referencing import Registry, Resource
 from rule_operations import AT, change
 
 import handlers.destinations
 from handlers.destinations import cloud_event, tell
 from handlers.destinations.handover import as_json
+from handlers.destinations.telling import SCHEMA_ID
 from handlers.events import KINDS
 from handlers.rules.change import FIELDS, Change, views_of
+from webhook.api.document import docs_blueprint, new_app
 
 SCHEMA = json.loads((Path(handlers.destinations.__file__).parent / "cloudevent.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -67,6 +70,24 @@ def test_every_change_keeps_to_the_published_schema(about: Change) -> None:
                 str,
                 type(None),
             }
+
+
+def test_an_event_names_the_part_of_the_schema_that_its_data_keeps_to() -> None:
+    event = cloud_event(ACTION, tell(change()))
+    named, _, pointer = event["dataschema"].partition("#")
+    assert named == SCHEMA["$id"] == SCHEMA_ID
+    registry: Any = Registry().with_resource(named, Resource.from_contents(SCHEMA))
+    assert registry.resolver().lookup(event["dataschema"]).contents == SCHEMA["properties"]["data"]
+    assert pointer == "/properties/data"
+    Draft202012Validator({"$ref": event["dataschema"]}, registry=registry).validate(event["data"])
+
+
+def test_the_schema_is_served_to_whoever_asks() -> None:
+    app = new_app()
+    app.register_blueprint(docs_blueprint(app, {}))
+    answer = app.test_client().get("/api/v1/schemas/cloudevent.json")
+    assert (answer.status_code, answer.content_type) == (200, "application/schema+json")
+    assert json.loads(answer.data) == SCHEMA
 
 
 def test_the_schema_is_one_and_describes_each_field_of_each_view_and_no_other() -> None:

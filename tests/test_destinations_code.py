@@ -17,7 +17,7 @@ import pytest
 from program import wait_until
 from receivers import ACTION, handover
 
-from handlers.destinations import OPERATIONS, Means, hand_over
+from handlers.destinations import OPERATIONS, Means, hand_over, unfit_for
 from handlers.secrets import Secret
 from handlers.settings import CeleryDestination, PythonDestination, load
 
@@ -208,7 +208,7 @@ def test_a_broker_address_that_is_none_is_told_without_quoting_it(means: Means) 
 
 def test_a_destination_without_a_task_needs_one_from_the_rule(means: Means) -> None:
     outcome = hand_over("celery.send", handover(), celery("memory://", task=None), means)
-    assert (outcome.verdict, "[destinations.tasks]: task" in outcome.detail) == ("give_up", True)
+    assert (outcome.verdict, "[destinations.tasks]: task" in outcome.detail) == ("again", True)
 
 
 def test_without_celery_installed_the_message_says_how_to_install_it(tmp_path: Path) -> None:
@@ -353,11 +353,14 @@ def test_an_entry_point_that_leads_nowhere_is_told(means: Means) -> None:
 
 
 @pytest.mark.usefixtures("package")
-def test_a_name_that_no_package_registers_is_given_up_with_those_that_are() -> None:
+def test_a_name_that_no_package_registers_is_tried_again_and_told_with_those_that_are(means: Means) -> None:
     target = PythonDestination(name="own", kind="python", entry_point="anwser")
+    outcome = hand_over("python.call", handover(), target, means)
+    assert (outcome.verdict, outcome.is_unclear) == ("again", False), "another machine may have it"
     said = OPERATIONS["python.call"].missing(target)
     assert said is not None
     assert "did you mean answer?" in said
+    assert list(unfit_for("python.call", target, ())) == [(False, said)]
     assert "tries_again" in said
 
 

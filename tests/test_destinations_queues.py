@@ -33,6 +33,8 @@ from standin.mns import MnsStandin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from handlers.destinations import Handover
+
 ACCESS: dict[str, Any] = {
     "access_key_id": Secret.literal("an-access-key"),
     "secret_access_key": Secret.literal("hush-hush-secret"),
@@ -222,6 +224,17 @@ def test_a_change_arrives_in_a_queue_of_mns_as_the_vendors_client_reads_it(
     event = json.loads(message.message_body)
     assert (event["id"], event["data"]["recording"]["key"]) == (ACTION, "课/é.m3u8")
     assert int(message.priority) == 3
+
+
+@pytest.mark.parametrize("others", [None, (handover(id="act_2", parameters={"to": "jobs", "body": "two"}),)])
+def test_a_message_of_mns_bears_the_id_by_which_a_repeat_is_known_whatever_its_body(
+    means: Means, mns: MnsStandin, others: tuple[Handover, ...] | None
+) -> None:
+    told = handover(parameters={"to": "jobs", "body": "one"}, others=others)
+    assert hand_over("mns.send", told, to_queue(mns), means).verdict == "done"
+    with client(mns) as account:
+        properties = account.get_queue("changes").receive_message(1).user_properties
+    assert {name: one.string_value for name, one in properties.items()} == {"reelhook-action": told.call_id}
 
 
 def test_a_change_arrives_in_the_queues_behind_a_topic_of_mns(means: Means, mns: MnsStandin) -> None:

@@ -48,6 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield program
 
 
+SCHEMA = "/api/v1/schemas/cloudevent.json"
+
+
 @pytest.fixture(scope="module")
 def document(server: Program) -> dict[str, Any]:
     """Return the document as it is served."""
@@ -73,13 +76,16 @@ def test_the_document_tells_every_operation(document: dict[str, Any]) -> None:
     for name in ("retry", "stop", "go", "{id}/retry", "{id}/cancel", "{id}/result"):
         expected.add(("post", f"/api/v1/actions/{name}"))
     expected |= {("get", f"/api/v1/{path}") for path in ("actions/stopped", "rules", "rules/{name}")}
-    expected.add(("post", "/callbacks/{vendor}/{account}"))
+    expected |= {("post", "/callbacks/{vendor}/{account}"), ("get", SCHEMA)}
     assert {(method, path) for path, method, _ in operations(document)} == expected
 
 
 def test_every_error_is_told_as_a_problem_with_its_schema(document: dict[str, Any]) -> None:
     for path, method, told in operations(document):
         errors = {status: answer for status, answer in told["responses"].items() if status[0] in "45"}
+        if path == SCHEMA:
+            assert set(errors) == {"400", "405", "500"}
+            continue
         assert {"400", "401", "405", "500", "503"} <= set(errors), (method, path)
         for status, answer in errors.items():
             assert answer["content"] == {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}, (path, status)
@@ -105,10 +111,10 @@ def test_every_operation_and_parameter_is_described(document: dict[str, Any]) ->
             assert field == "items" or told.get("description"), (name, field)
 
 
-def test_every_question_needs_the_token_and_a_callback_does_not(document: dict[str, Any]) -> None:
+def test_every_question_needs_the_token_and_neither_a_callback_nor_the_schema_does(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, _, told in operations(document):
-        assert told["security"] == ([] if path.startswith("/callbacks") else [{"token": []}])
+        assert told["security"] == ([] if path.startswith("/callbacks") or path == SCHEMA else [{"token": []}])
 
 
 def test_the_callback_is_told_for_the_vendors_that_there_are(document: dict[str, Any]) -> None:

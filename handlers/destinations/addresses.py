@@ -34,6 +34,7 @@ FORBIDDEN: Final[tuple[tuple[Network, str], ...]] = tuple(
         ("240.0.0.0/4", "a reserved address"),
         ("::1/128", "this machine itself"),
         ("::/96", "an unspecified address"),  # with the old "compatible" form of an IPv4 address
+        ("::ffff:0:0:0/96", "a translated IPv4 address"),  # RFC 2765; NAT64's forerunner
         ("64:ff9b::/96", "an IPv4 address behind NAT64"),
         ("64:ff9b:1::/48", "an IPv4 address behind NAT64"),
         ("100::/64", "an address that swallows everything"),
@@ -51,7 +52,8 @@ FORBIDDEN: Final[tuple[tuple[Network, str], ...]] = tuple(
     )
 )
 
-_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+#: what ends with the IPv4 address that it leads to
+_WITH_IPV4 = tuple(IPv6Network(text) for text in ("::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 
 
@@ -85,4 +87,4 @@ def _carried(address: Address) -> IPv4Address | None:
         return None
     if address in _SIX_TO_FOUR:
         return address.sixtofour
-    return IPv4Address(int(address) & 0xFFFFFFFF) if any(address in block for block in _NAT64) else None
+    return IPv4Address(int(address) & 0xFFFFFFFF) if any(address in block for block in _WITH_IPV4) else None

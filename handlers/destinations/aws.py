@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import Field
 
 from handlers.destinations.handover import DestinationOperation, Telling
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from handlers.destinations.handover import Handover
     from handlers.destinations.means import Means
     from handlers.operation import Outcome
-    from handlers.settings import Destination
+    from handlers.settings import Destination, SqsDestination
 
 
+_FIFO: Final = ".fifo"
 #: of 256 KiB, with room for attributes
 _MOST_IN_A_BATCH: Final = 250_000
+
+
+def is_fifo(address: str) -> bool:
+    """Tell whether a queue or topic keeps the order, by its address."""
+    return address.endswith(_FIFO)
 
 
 class Send(Telling):
@@ -37,6 +45,12 @@ class Publish(Telling):
     )
 
 
+def _unfit(destination: Destination, given: Collection[str]) -> str | None:
+    if "delay_seconds" not in given or not is_fifo(cast("SqsDestination", destination).url):
+        return None
+    return f"delay_seconds: SQS refuses it for a FIFO queue, which the destination {destination.name} is; leave it out"
+
+
 def _send(handover: Handover, destination: Destination, means: Means) -> Outcome:
     from handlers.destinations.aws_calls import send  # noqa: PLC0415 - boto3 is 15 MB that only its users need
 
@@ -53,6 +67,7 @@ SEND = DestinationOperation(
     name="send",
     kind="sqs",
     parameters=Send,
+    unfit=_unfit,
     most_bytes=_MOST_IN_A_BATCH,
     perform=_send,
     page="https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html",

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from handlers.destinations.aws import is_fifo
 from handlers.destinations.handover import message_of
 from handlers.destinations.outcomes import hide, secrets_of
 from handlers.operation import Outcome
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 #: bytes that a message may have with its attributes. SQS takes 1 MiB since 2025; SNS and what SQS hands on to do not
 MOST_BYTES = 256 * 1024
 _CONNECT_PATIENCE = 5
-_FIFO = ".fifo"
 _GROUP = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\[\\\]^_`{|}~-]{1,128}")
 _LONGEST_TEXT = 300
 
@@ -91,7 +91,7 @@ def publish(handover: Handover, destination: Destination, means: Means) -> Outco
 def _sent(service: _Service, told: dict[str, Any], handover: Handover, target: Destination, means: Means) -> Outcome:
     message = message_of(handover)
     request = told | {service.body: message.text, "MessageAttributes": _attributes(handover, message.content_type)}
-    if str(told[service.address]).endswith(_FIFO):
+    if is_fifo(str(told[service.address])):
         request |= _in_order(handover)
     size = len(message.body) + _size(request["MessageAttributes"])
     if size > MOST_BYTES:

@@ -21,6 +21,8 @@ from handlers.errors import SettingsError
 from handlers.operation import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from handlers.destinations.handover import Handover
     from handlers.destinations.means import Means
     from handlers.settings import CeleryDestination, Destination
@@ -110,6 +112,15 @@ def _missing(_destination: Destination) -> str | None:
     return None if importlib.util.find_spec("celery") is not None else _INSTALL
 
 
+def _without_task(destination: Destination) -> str:
+    return f"[destinations.{destination.name}]: task: is not set, and the rule names none; write one"
+
+
+def _unfit(destination: Destination, given: Collection[str]) -> str | None:
+    is_named = "task" in given or cast("CeleryDestination", destination).task is not None
+    return None if is_named else _without_task(destination)
+
+
 def _send(handover: Handover, destination: Destination, means: Means) -> Outcome:
     target = cast("CeleryDestination", destination)
     if reason := _missing(target):
@@ -117,7 +128,7 @@ def _send(handover: Handover, destination: Destination, means: Means) -> Outcome
     given = handover.parameters
     task = given.get("task") or target.task
     if task is None:
-        raise SettingsError([f"[destinations.{target.name}]: task: is not set, and the rule names none; write one"])
+        raise SettingsError([_without_task(target)])
     args, kwargs = _arguments(handover)
     queue = given.get("queue") or target.queue
     broker = target.broker.reveal()
@@ -171,6 +182,7 @@ SEND = DestinationOperation(
     parameters=Send,
     perform=_send,
     missing=_missing,
+    unfit=_unfit,
     takes_batches=False,
     page="https://docs.celeryq.dev/en/stable/internals/protocol.html",
 )

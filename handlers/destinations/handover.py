@@ -13,7 +13,7 @@ from handlers.destinations.telling import cloud_event
 from handlers.operation import Parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from handlers.destinations.means import Means
     from handlers.events import Delivery, TaskKey
@@ -141,6 +141,10 @@ def _ready(_destination: Destination) -> str | None:
     return None
 
 
+def _fits(_destination: Destination, _given: Collection[str]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class DestinationOperation:
     """One way to hand a change over; what rules ask of an operation is here as a vendor's operation has it."""
@@ -156,6 +160,8 @@ class DestinationOperation:
     request: Callable[[Handover, Destination], Request] | None = None
     #: tells what is missing on this machine, without calling anybody; None: nothing
     missing: Callable[[Destination], str | None] = _ready
+    #: tells why a call could never be made there, by the names of the parameters that are given; None: it could
+    unfit: Callable[[Destination, Collection[str]], str | None] = _fits
     #: it hands over the delivery as it came
     needs_delivery: bool = False
     #: changes can be handed over several at a time

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from handlers.destinations.handover import DestinationOperation, Telling, To, message_of
 from handlers.destinations.outcomes import answered, secrets_of, unanswered
 from handlers.destinations.sending import NoAnswer, host_shown
-from handlers.errors import SettingsError
+from handlers.errors import SettingsError, WrongRequest
 from handlers.operation import Request
 from handlers.settings.values import CONNECTION_HEADERS, OWN_HEADERS
 
@@ -95,7 +95,7 @@ def _forward_request(handover: Handover, destination: Destination) -> Request:
     """Return the delivery as a request of its own: its bytes, and those of its headers that are kept."""
     target = cast("HttpDestination", destination)
     if handover.delivery is None:
-        raise SettingsError(["http.forward: the delivery is not kept any more; keep deliveries for longer"])
+        raise WrongRequest({"delivery": "is not kept any more; keep deliveries for longer"})
     kept = handover.delivery.headers.items()
     headers = {name: value for name, value in kept if name.lower() not in _NOT_FORWARDED and _is_sendable(name, value)}
     return _request(target, headers, handover.delivery.body)

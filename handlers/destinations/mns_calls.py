@@ -11,9 +11,10 @@ import base64
 import re
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mns.account import Account
+from mns.message_property import MessagePropertyValue, PropertyType
 from mns.mns_exception import MNSClientNetworkException, MNSExceptionBase, MNSServerException
 from mns.queue import Message as QueueMessage
 from mns.topic import TopicMessage
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from handlers.destinations.mns import Encoding
     from handlers.settings import Destination, MnsQueueDestination, MnsTopicDestination
 
+MessageT = TypeVar("MessageT", QueueMessage, TopicMessage)
+
 #: bytes of a body as it is sent (help.aliyun.com/zh/mns: a message has 64 KB)
 MOST_BYTES = 64 * 1024
 _CONNECT_PATIENCE = 5.0
 _LONGEST_TEXT = 300
+_ID = "reelhook-action"
 _NETWORK = "NetWorkException"
 #: what XML 1.0 can't carry
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -99,7 +103,8 @@ def send(handover: Handover, destination: Destination, means: Means) -> Outcome:
     given = handover.parameters
 
     def call(client: _Client, body: str) -> object:
-        return client.send(target.queue, QueueMessage(body, given.get("delay_seconds"), given.get("priority")))
+        message = QueueMessage(body, given.get("delay_seconds"), given.get("priority"))
+        return client.send(target.queue, _with_id(message, handover))
 
     return _sent(handover, given.get("encoding", "base64"), call, target, means)
 
@@ -110,9 +115,15 @@ def publish(handover: Handover, destination: Destination, means: Means) -> Outco
     given = handover.parameters
 
     def call(client: _Client, body: str) -> object:
-        return client.publish(target.topic, TopicMessage(body, given.get("tag") or ""))
+        return client.publish(target.topic, _with_id(TopicMessage(body, given.get("tag") or ""), handover))
 
     return _sent(handover, given.get("encoding", "raw"), call, target, means)
+
+
+def _with_id(message: MessageT, handover: Handover) -> MessageT:
+    """Add the id by which a repeat is known, whatever the body is."""
+    message.add_user_property(_ID, MessagePropertyValue(PropertyType.STRING, handover.call_id))
+    return message
 
 
 def _sent(

@@ -20,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as Late
 
+from handlers.clock import now_ms
 from handlers.destinations.dialling import RUNNING, Attempt, NoAnswer, TlsSocket, dial
 from handlers.operation import Response
 
@@ -164,7 +165,7 @@ def _response(answer: BaseHTTPResponse, attempt: Attempt) -> Response:
     else:
         answer.release_conn()
     headers = {name.lower(): value for name, value in answer.headers.itermerged()}
-    return Response(status=answer.status, headers=headers, body=body[:MOST_BYTES])
+    return Response(status=answer.status, headers=headers, body=body[:MOST_BYTES], at=now_ms())
 
 
 @contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from handlers.moments import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: the JSON Schema of such an event, and its name, which is no address: who gets an event may not reach us
+SCHEMA: Final = Path(__file__).with_name("cloudevent.schema.json")
+SCHEMA_ID: Final = "urn:reelhook:cloudevent:v1"
 _VIEWS = ("event", "task", "recording", "segment")
 
 
@@ -79,6 +83,7 @@ def cloud_event(action: str, told: Mapping[str, Any]) -> dict[str, Any]:
         "subject": told["subject"],
         "time": told["at"],
         "datacontenttype": "application/json",
+        "dataschema": f"{SCHEMA_ID}#/properties/data",
         "data": dict(told),
     }
 

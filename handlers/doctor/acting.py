@@ -92,7 +92,7 @@ def _destinations(settings: Settings, rules: Sequence[Rule]) -> Iterator[Finding
         lacks = dict.fromkeys(reason for use in uses if (reason := OPERATIONS[use.operation].missing(destination)))
         for reason in lacks:
             judge = fail if any(use.is_live for use in uses) else warn
-            does = "mend it on every machine where a worker runs; until then what is handed over there is given up"
+            does = "mend it on every machine where a worker runs; until then what is handed over there is tried in vain"
             yield judge(check, f"{_by(uses)} names it, and it can't be used on this machine: {reason}", does)
         if not lacks:
             yield ok(

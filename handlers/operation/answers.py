@@ -100,12 +100,22 @@ def request_id_of(response: Response, said: object, header: str) -> str | None:
 
 
 def _wait(response: Response) -> int | None:
-    """Read Retry-After, in seconds or as a date, which counts from the answer's own Date; None for what can't be."""
+    """Read Retry-After; None for what can't be.
+
+    It is in seconds, or a date, which counts from the answer's own Date, or by our clock where that can't be read.
+    """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(int(text[:9]) * 1000, _LONGEST_WAIT)
+    until, begin = _moment(text), _moment(response.headers.get("date", ""))
+    begin = response.at if begin is None else begin
+    return None if until is None or begin is None else min(max(until - begin, 0), _LONGEST_WAIT)
+
+
+def _moment(text: str) -> int | None:
+    """Return a date of HTTP's in milliseconds UTC; None where it is none, or has no zone."""
     try:
-        later = parsedate_to_datetime(text) - parsedate_to_datetime(response.headers.get("date", ""))
+        found = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return min(max(int(later.total_seconds() * 1000), 0), _LONGEST_WAIT)
+    return None if found.tzinfo is None else int(found.timestamp() * 1000)

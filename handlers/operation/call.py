@@ -39,6 +39,8 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    #: when it came by our clock, milliseconds UTC; None: nobody looked
+    at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from flask_openapi3.models.path_item import PathItem
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.openapi import OpenAPI
 
+from handlers.destinations.telling import SCHEMA
 from webhook.api.answers import problems_of_a_door
 from webhook.api.models import Problem
 
@@ -40,6 +41,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+#: also where receivers of events look for it, who have no token
+_SCHEMA_PATH = "/api/v1/schemas/cloudevent.json"
 _ABOUT = """\
 What Reelhook has kept and catalogued of the recording callbacks of all vendors.
 
@@ -73,6 +76,8 @@ def docs_blueprint(app: OpenAPI, vendors: Mapping[str, Vendor]) -> Blueprint:
     if vendors:
         app.paths["/callbacks/{vendor}/{account}"] = PathItem(**_door(sorted(vendors)))
         app.tags.append(Tag(name="callbacks", description="The doors at which vendors push."))
+    app.paths[_SCHEMA_PATH] = PathItem(**_of_schema())
+    app.tags.append(Tag(name="schemas", description="What destinations get, for whoever receives it."))
     ready: list[dict[str, Any]] = []
 
     @blueprint.get("/openapi.json")
@@ -80,6 +85,12 @@ def docs_blueprint(app: OpenAPI, vendors: Mapping[str, Vendor]) -> Blueprint:
         if not ready:
             ready.append(_finished(app.api_doc))
         return ready[0]
+
+    @blueprint.get(_SCHEMA_PATH)
+    def schema() -> Response:
+        answer = Response(SCHEMA.read_bytes(), content_type="application/schema+json")
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
 
     @blueprint.get("/")
     @blueprint.get("/docs/")
@@ -126,6 +137,24 @@ def _list_examples(value: Any) -> None:  # noqa: ANN401 - any part of a schema
     if isinstance(value, list):
         for part in value:
             _list_examples(part)
+
+
+def _of_schema() -> dict[str, Any]:
+    """Describe where the schema of CloudEvents is."""
+    content = {"application/schema+json": {"schema": {"type": "object", "description": "A JSON Schema, 2020-12."}}}
+    return {
+        "get": {
+            "tags": ["schemas"],
+            "operationId": "get_cloudevent_schema",
+            "summary": "The schema of the CloudEvents that destinations get",
+            "description": "It needs no token. Fields may be added to it, and none goes away.",
+            "responses": {
+                "200": {"description": "The JSON Schema.", "content": content},
+                **{str(status): told for status, told in problems_of_a_door().items() if status in {405, 500}},
+            },
+            "security": [],
+        }
+    }
 
 
 def _door(vendors: list[str]) -> dict[str, Any]:

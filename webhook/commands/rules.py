@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,10 +12,11 @@ from webhook.commands.rules_listing import add_listing
 from webhook.commands.rules_trying import add_trying
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from handlers.rules import Known, Problem
     from handlers.rules.rule_file import RuleFile
+    from handlers.settings import Settings
 
 
 @click.group()
@@ -47,7 +48,10 @@ def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
         return
     known = known_of(settings)
     read = read_file(path, known)
-    found = (*read.errors, *_failed(read, known), *read.warnings)
+    unfit = list(_unfit(read, settings))
+    errors = sorted([*read.errors, *(one for one in unfit if one.level == "error")])
+    warnings = sorted([*read.warnings, *(one for one in unfit if one.level == "warning")])
+    found = (*errors, *_failed(read, known), *warnings)
     click.echo(_json(path, read, found) if as_json else "\n".join(told_lines(path, read, found)))
     if any(one.level == "error" for one in found):
         context.exit(1)
@@ -63,6 +67,25 @@ def read_file(path: Path, known: Known) -> RuleFile:
     except (OSError, ValueError) as exc:
         raise ReelhookError(f"{path} can't be read: {exc}; expected a text in UTF-8") from exc
     return read_rules(text, known)
+
+
+def _unfit(read: RuleFile, settings: Settings) -> Iterator[Problem]:
+    """Yield what keeps calls from their destinations: an error, or a warning where it is this machine's."""
+    from handlers.destinations import OPERATIONS, unfit_for
+    from handlers.rules import Problem
+
+    for rule in read.rules:
+        steps = {
+            (operation, to, frozenset(name for name, value in given.items() if value is not None))
+            for case in rule.cases.values()
+            for operation, given in zip(rule.steps, case.parameters, strict=True)
+            if operation in OPERATIONS and isinstance(to := given.get("to"), str) and to in settings.destinations
+        }
+        for operation, to, given in sorted(steps, key=lambda step: (step[0], step[1], sorted(step[2]))):
+            for is_everywhere, reason in unfit_for(operation, settings.destinations[to], given):
+                text = f"{operation}: {reason}"
+                level: Literal["error", "warning"] = "error" if is_everywhere else "warning"
+                yield Problem(line=rule.place.line, column=rule.place.column, text=text, level=level)
 
 
 def _failed(read: RuleFile, known: Known) -> Sequence[Problem]:
