@@ -18,10 +18,9 @@ from terminal import asked, typed
 
 from handlers import tables
 from handlers.actions import go, stop
-from handlers.by_hand import RULE, read_object, read_parameters
+from handlers.by_hand import RULE
 from handlers.clock import now_ms
 from handlers.database import Database
-from handlers.errors import WrongRequest
 from handlers.settings import load
 from handlers.vendors import VENDORS
 from handlers.worker import Worker
@@ -467,7 +466,8 @@ def test_the_sample_request_of_a_page_is_taken_as_it_is_printed(
         wanted = json.loads(printed)
     # The job that the call is about stands in the address of its sample.
     ids = {"app_id": 1, "job_id": 1} if sample.stem.startswith("huawei.") else {}
-    given = [f"--set={name}={_typed(value)}" for name, value in (wanted | ids).items()]
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (wanted | ids).items()}
+    given = [f"--set={name}={text}" for name, text in texts.items()]
     done = asked("call", sample.stem, *given, "--dry-run", environ=alone)
     assert done.returncode == 0, done
     first, *_, last = done.stdout.splitlines()
@@ -482,59 +482,11 @@ def test_the_sample_request_of_a_page_is_taken_as_it_is_printed(
         assert all(f"{name} is no parameter of this call: it is not sent" in done.stderr for name in unsent)
 
 
-def _typed(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def test_what_the_api_takes_a_parameter_for_that_rules_must_say_is_told(alone: dict[str, str]) -> None:
     done = asked("call", "volcengine.update_push_mixed_stream_to_cdn", *WHOLE[:3], "--dry-run", environ=alone)
     assert done.returncode == 0, done
     assert "IsUpdatePartialParam is not given: the API takes it for false; there is true (only what" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["IsUpdatePartialParam"] is False
-
-
-# --- how parameters are written ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("20", 20),
-        ("020", 20),
-        ('"20"', "20"),
-        ("'20'", "20"),
-        ("1.5", 1.5),
-        ("true", True),
-        ("off", "off"),
-        ("null", None),
-        ("", None),
-        ("2020-01-01", "2020-01-01"),
-        ("[1, two]", [1, "two"]),
-        ('{"a": {"b": [1, "x", null]}}', {"a": {"b": [1, "x", None]}}),
-        ("room #7", "room #7"),
-        ("a: b", "a: b"),
-        ("- a", "- a"),
-        ("*x", "*x"),
-        ("@teacher", "@teacher"),
-        ("https://x.example.com/a?b=1&c=[d]", "https://x.example.com/a?b=1&c=[d]"),
-    ],
-)
-def test_values_are_read_as_in_rules_and_what_a_shell_has_as_one_word_stays_one(text: str, value: object) -> None:
-    assert read_parameters([f"X={text}"], {}) == {"X": value}
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1001", "1001"), ("020", "020"), ("1.50", "1.50"), ("true", "true"), ('"7"', "7"), ("null", None), ("", None)],
-)
-@pytest.mark.parametrize("name", ["RoomId", "Layout.CustomLayout.Canvas.Background"])
-def test_what_is_typed_is_text_where_nothing_but_text_is_wanted(name: str, text: str, value: object) -> None:
-    model = VENDORS["volcengine"].operations["update_record"].parameters
-    read: Any = read_parameters([f"{name}={text}", "Nonsense=1", "Layout.LayoutMode=2"], {}, model)
-    assert (read["Nonsense"], read["Layout"]["LayoutMode"]) == (1, 2)
-    for part in name.split("."):
-        read = read[part]
-    assert read == value
 
 
 def test_an_id_of_digits_is_typed_as_it_is(alone: dict[str, str]) -> None:
@@ -545,26 +497,3 @@ def test_an_id_of_digits_is_typed_as_it_is(alone: dict[str, str]) -> None:
     assert 'SubSpecUsers[0]: is the number 1001; expected text, so write "1001" in quotes' in wrong(
         asked("call", *listed, "--set=ChannelId=1", environ=alone)
     )
-
-
-def test_dots_set_what_lies_deeper_beside_what_was_given() -> None:
-    given = {"Layout": {"LayoutMode": 2, "Regions": []}}
-    written = ["Layout.Canvas.Background=#fff", "Layout.LayoutMode=3", "Handle=true"]
-    assert read_parameters(written, given) == {
-        "Layout": {"LayoutMode": 3, "Regions": [], "Canvas": {"Background": "#fff"}},
-        "Handle": True,
-    }
-    assert given == {"Layout": {"LayoutMode": 2, "Regions": []}}
-
-
-@pytest.mark.parametrize("text", ["X=[1", 'X="a', 'X={"a": 1, "a": 2}', "X", "=1", "a..b=1", "X.Y=1"])
-def test_what_can_not_be_read_is_told_with_its_place_on_the_command_line(text: str) -> None:
-    with pytest.raises(WrongRequest) as failed:
-        read_parameters([text], {"X": 1})
-    assert list(failed.value.wrong) == [f"--set {text}"]
-
-
-@pytest.mark.parametrize("text", ["", "[1]", "1", '"x"', "null", "{", '{"a": NaN}', "[" * 100_000])
-def test_a_file_of_parameters_holds_one_object(text: str) -> None:
-    with pytest.raises(WrongRequest, match="expected an object of parameters"):
-        read_object(text)
