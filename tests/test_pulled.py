@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from pulling import Pulled, environ_of, mns_queue
+from pulling import Pulled, environ_of, mns_queue, refusing
 from sqlalchemy import select
+from terminal import asked, asked_json
 
 from handlers import meters, tables
 from handlers.database import Database
@@ -18,9 +20,10 @@ from handlers.doctor.examination import examine
 from handlers.inbox import Inbox, asides
 from handlers.inbox.pulled import Intake, Places, Source
 from handlers.inbox.refusals import Refusals
-from handlers.inbox.releasing import release_matching
+from handlers.inbox.releasing import discard_matching, release_matching
 from handlers.keeping.direct import DirectKeeper
 from handlers.keeping.keeper import Keeper
+from handlers.keeping.spool import Spool
 from handlers.observation import observe
 from handlers.questions.filters import Filters
 from handlers.queues import Message
@@ -56,6 +59,9 @@ class Clinic:
 
     def _count(self, name: str, value: int) -> None:
         self.counted[name] = self.counted.get(name, 0) + value
+
+    def mended_inbox(self) -> Inbox:
+        return Inbox(self.mended.settings, VENDORS, Keeper(self.reelhook.database, None))
 
     def let_go(self, *messages: Message) -> list[str]:
         """Return which of the messages may be deleted."""
@@ -211,6 +217,34 @@ def test_one_that_can_not_be_set_aside_costs_no_other_one(on_sqlite: Clinic, mon
     monkeypatch.setattr(asides.Asides, "put", refuses)
     assert on_sqlite.let_go(_message(1, b"bad"), _message(2, b"good")) == ["m2"]
     assert on_sqlite.set_aside() == [b"good"]
+
+
+def test_what_was_rightly_refused_is_discarded_and_makes_room(on_sqlite: Clinic) -> None:
+    on_sqlite.let_go(*(_message(number, _completed(number)) for number in range(3)))
+    environ = on_sqlite.reelhook.environ
+    assert asked("refusals", "discard", environ=environ).returncode == 2
+    chosen = ("refusals", "discard", "--door", "mns")
+    assert asked_json(*chosen, "--preview", "--json", environ=environ) == {"matching": 3, "more": False}
+    assert discard_matching(on_sqlite.reelhook.database, Filters(account=("lessons",))) == 0
+    (first, *_) = on_sqlite.reelhook.rows(select(tables.refusals.c.id).order_by(tables.refusals.c.id))
+    named = ("refusals", "discard", first.id, "rfs_of_nothing", "--json")
+    assert asked_json(*named, environ=environ) == {"discarded": 1}
+    assert asked_json(*chosen, "--yes", "--json", environ=environ) == {"discarded": 2}
+    assert on_sqlite.set_aside() == []
+
+
+def test_what_the_database_refuses_goes_to_the_spool_once_however_often_it_comes(
+    on_sqlite: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool.db")
+    intake = on_sqlite.intake
+    monkeypatch.setattr(intake, "_places", replace(intake._places, spool=spool, inbox=on_sqlite.mended_inbox()))
+    with refusing(on_sqlite.reelhook.database, _completed(1), headers=False):
+        for receives in range(1, _WORN + 3):
+            good, _ = intake.check([_message(1, _completed(1), receives=receives)])
+            assert bool(intake.keep(good)) is (receives >= _WORN)
+    assert spool.depth() == (0, 1)
+    spool.close()
 
 
 def test_the_doctor_and_the_figures_tell_of_what_is_set_aside(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ _READ_AT_ONCE = frozenset({"sqs"})
 _DAMAGED, _UNVERIFIED = "damaged", "unverified"
 #: seconds between two words about the same full place
 _SAY_EVERY = 60.0
+#: names of messages in the spool that a thread remembers: where they can't be deleted they come again and again
+_MOST_NAMES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ class Intake:
         self._keeper = keeper
         #: time.monotonic() from which it may be said again that no more can be set aside
         self._says_full_from = 0.0
+        self._spooled: set[str] = set()
 
     def check(self, messages: Sequence[Message]) -> tuple[list[Pulled], list[Message]]:
         """Verify messages; return those to keep, and those that are not authentic, were set aside, and may be deleted.
@@ -199,11 +202,17 @@ class Intake:
             return False
         if self._places.spool is None:
             return False
+        name = self._name(message)
+        if name in self._spooled:
+            return True
         try:
             self._places.spool.put([(one.entry, problem)])
         except DatabaseAway as away:
             _log.warning("queue %s: message %s can't be set aside: %s", self._queue.name, message.id, away)
             return False
+        if len(self._spooled) >= _MOST_NAMES:
+            self._spooled.clear()
+        self._spooled.add(name)
         self._say_set_aside(message, "the spool", problem)
         return True
 

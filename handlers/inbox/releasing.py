@@ -1,11 +1,14 @@
-"""Which refusals are released together: chosen by filter, oldest first, as many at once as a request can wait for."""
+"""Which refusals are released together: chosen by filter, oldest first, as many at once as a request can wait for.
+
+What was rightly refused may be discarded instead, which makes room for what pollers set aside.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from handlers import tables
 from handlers.errors import NotReleasable
@@ -14,7 +17,7 @@ from handlers.questions import CAP, matching
 from handlers.questions.filters import REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Select
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 #: refusals that one call releases; each is a transaction of its own
 MOST_AT_ONCE = 1000
+#: refusals that one transaction discards
+_CHUNK = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,30 @@ def release_matching(
         except NotReleasable as exc:
             failed[refusal] = str(exc)
     return Released(count=len(ids[:most]) - len(failed), failed=failed, more=len(ids) > most)
+
+
+def preview_discard(connection: Connection, filters: Filters, *, cap: int = CAP) -> tuple[int, bool]:
+    """Count what discard_matching() would delete, up to `cap`; tell whether there is more."""
+    some = matching(REFUSALS, filters).limit(cap + 1).subquery()
+    count = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return min(count, cap), count > cap
+
+
+def discard_matching(database: Database, filters: Filters) -> int:
+    """Delete refusals for good, in many short transactions; return how many. Raise WrongRequest as the lists do."""
+    with database.read() as connection:
+        ids = list(connection.execute(matching(REFUSALS, filters).order_by(tables.refusals.c.id)).scalars())
+    return discard(database, ids)
+
+
+def discard(database: Database, ids: Sequence[str]) -> int:
+    """Delete these refusals for good; return how many there were."""
+    done = 0
+    for start in range(0, len(ids), _CHUNK):
+        gone = delete(tables.refusals).where(tables.refusals.c.id.in_(ids[start : start + _CHUNK]))
+        with database.write() as connection:
+            done += connection.execute(gone).rowcount
+    return done
 
 
 def _waiting(filters: Filters) -> Select[str]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handlers.errors import ReelhookError
+from webhook.commands.asking import goes_on, json_option, preview_option, tell, yes_option
 from webhook.commands.filtering import filter_options, is_filtered, to_filters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from handlers.database import Database
     from handlers.questions import Listing
@@ -181,3 +182,35 @@ segments = group_of(_SEGMENTS)
 tasks = group_of(_TASKS)
 deliveries = group_of(_DELIVERIES)
 refusals = group_of(_REFUSALS)
+
+
+@refusals.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@filter_options("refusals")
+@preview_option
+@yes_option
+@json_option
+def discard(ids: Sequence[str], *, preview: bool, yes: bool, as_json: bool, **values: Any) -> None:  # noqa: ANN401 (click hands over the options by name)
+    """Delete refusals for good: those named, or those that the filters let through.
+
+    For what was rightly refused: messages of a queue that were set aside take room until they are released or
+    discarded, and there is no other copy of them. Says how many there are and asks before it begins, unless they are
+    named.
+    """
+    from handlers.inbox.releasing import discard as discard_named
+    from handlers.inbox.releasing import discard_matching, preview_discard
+    from webhook.commands.at_hand import load_settings, opened
+
+    if bool(ids) is (preview or is_filtered(values)):
+        raise click.UsageError(
+            "either ids or a filter: ids are taken as they are, and nothing is discarded without one"
+        )
+    with opened(load_settings()) as database:
+        if ids:
+            tell({"discarded": discard_named(database, ids)}, as_json=as_json)
+            return
+        filters = to_filters(values)
+        with database.read() as connection:
+            found = preview_discard(connection, filters)
+        if goes_on(found, "refusal", "refusals", "Delete", "for good", preview=preview, yes=yes, as_json=as_json):
+            tell({"discarded": discard_matching(database, filters)}, as_json=as_json)
