@@ -14,6 +14,7 @@ from handlers.clock import now_ms
 from handlers.errors import DatabaseAway
 from handlers.inbox.consequences import Planner
 from handlers.inbox.processing import Processor
+from handlers.inbox.rule_notes import last_text
 from handlers.limits import Limits
 from handlers.rules import RuleBook
 from handlers.rules.known import known_of
@@ -55,7 +56,7 @@ class Worker:
     ) -> None:
         """Take the database, what knows the accounts, what knows the vendors, and what makes the calls, or make one."""
         self._database = database
-        self._book = RuleBook(settings.rules, known_of(settings))
+        self._book = RuleBook(settings.rules, known_of(settings), must_exist=settings.rules_named)
         self._planner = Planner(settings, self._book)
         self._processor = Processor(database, settings, vendors, planner=self._planner)
         self._limits = Limits(settings, vendors)
@@ -122,8 +123,8 @@ class Worker:
         if time.monotonic() - self._refreshed_at < _REFRESH_EVERY:
             return
         is_new = self._book.refresh() or self._refreshed_at == float("-inf")
-        if not self._book.standing.is_fit and (text := self._planner.notes.last_text(self._database)) is not None:
-            is_new |= self._book.adopt(text)
+        if self._book.wants_past:
+            is_new |= self._book.remember(last_text(self._database))
         self._refreshed_at = time.monotonic()
         if is_new:
             self._tell_rules()

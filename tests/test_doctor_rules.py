@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,13 @@ def test_without_a_file_there_are_no_rules_and_nothing_fails(environ: dict[str, 
     found = examined(environ, code=0)
     assert level(found, "rules") == level(found, "rules.workers") == "ok"
     assert "nothing is called" in found["rules"][0]["says"]
+
+
+@ONLY_SQLITE
+@pytest.mark.usefixtures("database")
+def test_a_file_that_is_named_and_not_there_fails(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").unlink()
+    assert "though REELHOOK_RULES names it" in examined(environ, code=1)["rules"][0]["says"]
 
 
 @ONLY_SQLITE
@@ -224,7 +232,7 @@ def test_calls_that_were_never_made_are_told(database: Database) -> None:
 def test_workers_that_go_by_other_rules_are_warned_of(environ: dict[str, str], database: Database) -> None:
     assert "no worker was heard of" in examined(environ, code=0)["rules.workers"][0]["says"]
     settings = settings_of(environ)
-    book = RuleBook(settings.rules, known_of(settings))
+    book = RuleBook(settings.rules, known_of(settings), ticks=itertools.count().__next__)
     notes = RuleNotes(book)
     notes.flush(database, now=now_ms(), at_once=True)
     assert level(examined(environ, code=0), "rules.workers") == "ok"
@@ -232,7 +240,7 @@ def test_workers_that_go_by_other_rules_are_warned_of(environ: dict[str, str], d
     (found,) = examined(environ, code=0)["rules.workers"]
     assert found["says"].startswith("1 of 1 workers goes by other rules than this machine's rules.yaml: on ")
     settings.rules.write_text("rules: nothing\n")
-    book.refresh()
+    assert [book.refresh() for _ in range(2)] == [False, True]
     notes.flush(database, now=now_ms(), at_once=True)
     assert "a worker says of its file: rules.yaml:1:8" in examined(environ, code=1)["rules.workers"][0]["says"]
 

@@ -141,6 +141,8 @@ def test_the_file_that_would_be_used_is_checked(tmp_path: Path, environ: dict[st
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path, environ: dict[str, str]) -> None:
     done = asked("rules", "check", str(tmp_path / "nowhere.yaml"), environ=environ)
     assert done.returncode == 2
+    named = asked("rules", "check", environ=environ | {"REELHOOK_RULES": str(tmp_path / "nowhere.yaml")})
+    assert (named.returncode, f"there is no file {tmp_path / 'nowhere.yaml'}" in named.stderr) == (2, True)
     assert asked("rules", "check", environ=environ | {"PORT": "high"}).returncode == 2
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ from rules_acting import environ_with_rules, inbox_states, planned, settings_of
 from sqlalchemy import func, select
 
 from handlers import tables
+from handlers.clock import now_ms
+from handlers.questions.rules import rules_in_force
 from handlers.vendors import VENDORS
 from handlers.worker import Worker
 
@@ -69,6 +73,64 @@ def test_the_rules_that_were_in_force_before_the_restart_stay_in_force(
     settings.rules.write_text(BROKEN)
     inbox.accept(incoming(file_created(1), token=TOKEN))
     with working(database, settings_of(environ)):
+        wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
+    assert [action["rule"] for action in planned(database)] == ["tell"]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_the_rules_of_a_file_that_was_deleted_stay_in_force_after_a_restart_and_it_is_said(
+    inbox: Inbox, database: Database, settings: Settings, caplog: pytest.LogCaptureFixture, *, is_named: bool
+) -> None:
+    with working(database, settings):
+        wait_until(lambda: _said_by_workers(database) == 1, what="the worker's note")
+    settings.rules.unlink()
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    with working(database, replace(settings, rules_named=is_named)):
+        wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
+        wait_until(lambda: _said_by_workers(database) == 1, what="the worker's note")
+        with database.read() as connection:
+            seen = rules_in_force(connection, now=now_ms())
+    assert [action["rule"] for action in planned(database)] == ["tell"]
+    assert "the rules that were in force stay in force" in caplog.text
+    assert (seen.count(), seen.is_current, "rules: []" in seen.problems[0]) == (1, False, True)
+
+
+def test_without_a_file_and_without_past_rules_all_is_fine(
+    inbox: Inbox, database: Database, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.rules.unlink()
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    with working(database, replace(settings, rules_named=False)):
+        wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
+    assert planned(database) == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_no_rules_that_were_said_to_be_none_stay_so_after_a_restart(
+    inbox: Inbox, database: Database, settings: Settings
+) -> None:
+    for text in (RULES, "rules: []\n"):
+        settings.rules.write_text(text)
+        with working(database, settings):
+            wait_until(lambda: _said_by_workers(database) == 1, what="the worker's note")
+    settings.rules.unlink()
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    with working(database, replace(settings, rules_named=False)):
+        wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
+    assert planned(database) == []
+
+
+def test_a_file_that_is_named_and_not_there_lets_deliveries_wait_until_it_comes(
+    inbox: Inbox, database: Database, environ: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(environ["REELHOOK_RULES"]).unlink()
+    settings = settings_of(environ)
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    with working(database, settings):
+        wait_until(lambda: "REELHOOK_RULES names it" in caplog.text, what="a word on the missing file")
+        assert "deliveries wait for its mending" in caplog.text
+        assert inbox_states(database) == [("kept", None)]
+        settings.rules.write_text(RULES)
         wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
     assert [action["rule"] for action in planned(database)] == ["tell"]
 

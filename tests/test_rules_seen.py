@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,13 +88,14 @@ class AWorker:
     settings: Settings
 
     def __post_init__(self) -> None:
-        self.book = RuleBook(self.settings.rules, known_of(self.settings))
+        self.book = RuleBook(self.settings.rules, known_of(self.settings), ticks=itertools.count().__next__)
         self.planner = Planner(self.settings, self.book)
         self.processor = Processor(self.database, self.settings, VENDORS, planner=self.planner)
 
     def work(self) -> None:
         """Process what waits, and say what became of the rules."""
-        self.book.refresh()
+        for _ in range(2):  # a change counts once it was seen twice
+            self.book.refresh()
         while self.processor.process():
             pass
         self.processor.meters.flush(self.database, at_once=True)

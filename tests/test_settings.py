@@ -98,7 +98,6 @@ def test_all_mistakes_of_environment_and_file_are_told_at_once(tmp_path: Path) -
         ("REELHOOK_TRUSTED_PROXIES", "proxy.internal", "is no network"),
         ("REELHOOK_CONFIG", "/nowhere/reelhook.toml", "there is no file /nowhere/reelhook.toml"),
         ("REELHOOK_CONFIG", "/", "can't be read: Is a directory"),
-        ("REELHOOK_RULES", "/nowhere/rules.yaml", "there is no file /nowhere/rules.yaml"),
         ("REELHOOK_API_TOKENS", "env:MISSING", "the environment variable MISSING is not set or empty"),
         ("REELHOOK_API_TOKENS", "two hush-hush words", "no Authorization header can carry"),
         ("REELHOOK_API_TOKENS", ",", "holds no token"),
@@ -184,7 +183,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.database_url == f"sqlite:///{tmp_path}/elsewhere.db"
     assert (settings.port, settings.web_concurrency, settings.spool) == (0, 3, None)
     assert [token.reveal() for token in settings.api_tokens] == ["one", f"t-{HUSH}"]
-    assert settings.rules == tmp_path / "rules.yaml"
+    assert (settings.rules, settings.rules_named) == (tmp_path / "rules.yaml", True)
     assert settings.public_url == "https://hooks.example.com/reel"
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert (settings.max_body, settings.migrate, settings.log) == (524_288, "never", "text")

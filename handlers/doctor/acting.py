@@ -47,6 +47,9 @@ def examine_rules(settings: Settings) -> Iterator[Finding]:
         yield fail("rules", f"{settings.rules} can't be read: {exc}", does)
     if read is not None:
         yield from _file(settings, read)
+    elif settings.rules_named and not settings.rules.exists():
+        does = "put it there, or write `rules: []` into it; until then workers stay with the last rules there were"
+        yield fail("rules", f"there is no {settings.rules}, though REELHOOK_RULES names it", does)
     elif not settings.rules.exists():
         yield ok("rules", f"there is no {settings.rules}: no rules, and nothing is called")
     rules = [rule for rule in read.rules if rule.enabled] if read is not None else []
@@ -72,7 +75,7 @@ def _file(settings: Settings, read: RuleFile) -> Iterator[Finding]:
 
     name = settings.rules.name
     for problem in read.errors:
-        does = "mend it; until then workers stay with the rules that they have, and one that starts has none"
+        does = "mend it; until then workers stay with the rules that they have, or with the last there were"
         yield fail("rules", problem.shown(name), does)
     if read.errors:
         return

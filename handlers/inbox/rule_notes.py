@@ -92,7 +92,7 @@ class RuleNotes:
                 connection.execute(_ADD, self._row(rule))
             if must_stand:
                 connection.execute(_STAND, self._standing(standing, now))
-                if standing.version and standing.is_current:
+                if standing.version and standing.is_current and not standing.is_silent:
                     told = {"version": standing.version, "text": storable(standing.text), "noted_at": now}
                     connection.execute(_KEEP, told)
                     connection.execute(delete(rule_texts).where(rule_texts.c.noted_at < now - _TEXTS_FOR_MS))
@@ -102,13 +102,6 @@ class RuleNotes:
         self._failures.clear()
         if must_stand:
             self._said, self._said_at = standing, ticks
-
-    def last_text(self, database: Database) -> str | None:
-        """Return the text of the rules that a worker last went by, if any did."""
-        query = select(rule_texts.c.text).order_by(rule_texts.c.noted_at.desc()).limit(1)
-        with database.read() as connection:
-            found: str | None = connection.execute(query).scalar()
-        return found
 
     def leave(self, database: Database) -> None:
         """Say that this worker goes by no rules any more."""
@@ -136,6 +129,14 @@ class RuleNotes:
             "problems": json.dumps(list(self._book.shown_problems())),
             "rules": json.dumps([shown(rule) for rule in standing.rules.all]),
         }
+
+
+def last_text(database: Database) -> str | None:
+    """Return the text of the rules that a worker last went by, if any did."""
+    query = select(rule_texts.c.text).order_by(rule_texts.c.noted_at.desc()).limit(1)
+    with database.read() as connection:
+        found: str | None = connection.execute(query).scalar()
+    return found
 
 
 def shown(rule: Rule) -> dict[str, Any]:

@@ -47,24 +47,34 @@ class RuleFile:
     warnings: Sequence[Problem]
     #: of the text, 16 hexadecimal digits
     version: str
+    #: it says nothing of rules, not even that there are none
+    is_blank: bool = False
 
 
 def read_rules(text: str, known: Known) -> RuleFile:
     """Read and check a text of rules; raise nothing, whatever it holds."""
     findings = Findings(known.words)
-    rules = _rules(read_nodes(text, findings), known, findings)
+    told = _rules(read_nodes(text, findings), known, findings)
+    rules = told or ()
     if not findings.errors:
         find_loops(rules, known, findings)
     errors = findings.errors
-    return RuleFile(rules=() if errors else rules, errors=errors, warnings=findings.warnings, version=version_of(text))
+    return RuleFile(
+        rules=() if errors else rules,
+        errors=errors,
+        warnings=findings.warnings,
+        version=version_of(text),
+        is_blank=told is None and not errors,
+    )
 
 
-def _rules(root: Node | None, known: Known, findings: Findings) -> tuple[Rule, ...]:
+def _rules(root: Node | None, known: Known, findings: Findings) -> tuple[Rule, ...] | None:
+    """Return the rules; None where nothing is said of any, as in a file that is being written."""
     if root is None:
-        return ()
+        return None
     listed_rules = notation.members(root, FILE_KEYS, findings, what="the file").get("rules")
     if listed_rules is None or (isinstance(listed_rules, Scalar) and listed_rules.value is None):
-        return ()
+        return None
     nodes = notation.items(listed_rules, findings, what="rules")
     if len(nodes) > MOST_RULES:
         findings.error(listed_rules.place, f"there are {len(nodes)} rules; expected at most {MOST_RULES}")

@@ -59,6 +59,8 @@ class Environment:
     config: Path
     #: where the rules are looked for
     rules: Path
+    #: somebody has named that place, so that a file should be there
+    rules_named: bool
     #: any of them opens the API and the console; empty: nothing does
     api_tokens: tuple[Secret, ...]
     #: what callback URLs begin with; no slash at its end
@@ -118,7 +120,8 @@ def read_environment(environ: Mapping[str, str], problems: list[str]) -> Environ
         data=data,
         spool=reader.read("REELHOOK_SPOOL", _spool, _own_spool(data)),
         config=reader.read("REELHOOK_CONFIG", _path, _path("reelhook.toml")),
-        rules=reader.read("REELHOOK_RULES", _file, _path("rules.yaml")),
+        rules=reader.read("REELHOOK_RULES", _path, _path("rules.yaml")),
+        rules_named=bool(environ.get("REELHOOK_RULES", "").strip()),
         api_tokens=reader.read("REELHOOK_API_TOKENS", lambda text: _tokens(text, environ), ()),
         public_url=reader.read("REELHOOK_PUBLIC_URL", _public_url, f"http://127.0.0.1:{port}"),
         port=port,
@@ -156,13 +159,6 @@ def _default_processes() -> int:
 
 def _path(text: str) -> Path:
     return Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would replace links, which may be switched later
-
-
-def _file(text: str) -> Path:
-    path = _path(text)
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    return path
 
 
 def _own_spool(data: Path) -> Path | None:

@@ -43,6 +43,8 @@ def check(context: click.Context, file: Path | None, *, as_json: bool) -> None:
 
     settings = load_settings()
     path = file or settings.rules
+    if settings.rules_named and not path.exists():
+        raise click.UsageError(f"REELHOOK_RULES: there is no file {path}")
     if not path.exists():
         click.echo(_json(path, None, ()) if as_json else f"there is no {path}: no rules")
         return
