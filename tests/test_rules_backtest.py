@@ -12,6 +12,7 @@ from terminal import asked, asked_json
 
 from handlers import tables
 from handlers.moments import from_text
+from handlers.rules.matching import version_of
 from standin.callbacks.faults import Faults, arrivals
 from standin.callbacks.world import COUNTERPARTS, World
 
@@ -345,6 +346,34 @@ def test_without_rules_in_force_every_call_is_the_drafts_own(
     alone = asked("rules", "backtest", *_SINCE, environ=lived)
     assert alone.returncode == 1
     assert "rules.yaml: no rules; name a file by --file or REELHOOK_RULES" in alone.stderr
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("now", ["rules: nothing\n", "", None])
+def test_a_draft_is_compared_with_the_rules_in_force_last_where_the_file_does_not_tell_them(
+    database: Database, lived: dict[str, str], tmp_path: Path, now: str | None
+) -> None:
+    draft = str(written(tmp_path, _ONE, "draft.yaml"))
+    path = tmp_path / "rules.yaml"
+    was = path.read_text()
+    as_it_was = asked_json("rules", "backtest", *_SINCE, "--file", draft, "--json", environ=lived)
+    path.unlink() if now is None else path.write_text(now)
+
+    before = asked_json("rules", "backtest", *_SINCE, "--file", draft, "--json", environ=lived)
+    if now is None or not now:
+        assert before["differences"]["version"] == "", "there never were any"
+    else:
+        assert before["differences"] is None
+        assert before["notes"][0].startswith("rules.yaml is broken, and no rules of before are known")
+
+    with database.write() as connection:
+        told = {"version": version_of(was), "text": was, "noted_at": 1}
+        connection.execute(tables.rule_texts.insert().values(told))
+    after = asked_json("rules", "backtest", *_SINCE, "--file", draft, "--json", environ=lived)
+    assert after["differences"] == as_it_was["differences"]
+    why = "is broken" if now else "has no rules"
+    note = f"Compared with the rules that were in force last, version {version_of(was)}: rules.yaml {why}."
+    assert after["notes"][0] == note
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from handlers.backtest import Source, Version, Window
     from handlers.database import Database
+    from handlers.rules import Known
+    from handlers.rules.rule_file import RuleFile
     from handlers.settings import Settings
 
 _RULES_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ABSENT = "has no rules"
 _SINCE = "Received at this time or later, or so long ago at the most: 30d, 12h, 15m."
 
 
@@ -83,17 +86,20 @@ def backtest(
 
     settings = load_settings()
     tested = _version(settings, draft or settings.rules, names)
-    active = None if draft is None else _active(settings, names, draft)
-    with (
-        opened(settings) as database,
-        progress_bar("asking the rules") as advance,
-        ask_again(_source(database, settings), _window(window), tested, active, show=show, progress=advance) as done,
-    ):
-        if all_calls:
-            for call in done.every_call():
-                click.echo(json.dumps(call, ensure_ascii=False))
-            return
-        document = as_document(done.found, draft or settings.rules)
+    span = _window(window)
+    with opened(settings) as database:
+        active, note = (None, None) if draft is None else _active(database, settings, names, draft)
+        with (
+            progress_bar("asking the rules") as advance,
+            ask_again(_source(database, settings), span, tested, active, show=show, progress=advance) as done,
+        ):
+            if all_calls:
+                for call in done.every_call():
+                    click.echo(json.dumps(call, ensure_ascii=False))
+                return
+            document = as_document(done.found, draft or settings.rules)
+    if note is not None:
+        document["notes"].insert(0, note)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else "\n".join(told(document)))
 
 
@@ -187,17 +193,49 @@ def _version(settings: Settings, path: Path, names: Sequence[str]) -> Version:
     return Version(path=path, rules=chosen(Rules(read.rules, known, version=read.version), known, names))
 
 
-def _active(settings: Settings, names: Sequence[str], draft: Path) -> Version:
-    """Return the rules in force, to compare a draft with: none where there is no file, or no rule of these names."""
+def _active(
+    database: Database, settings: Settings, names: Sequence[str], draft: Path
+) -> tuple[Version | None, str | None]:
+    """Return the rules in force, to compare a draft with, and what is to be said of them.
+
+    Where the file does not tell them, they are the last that a worker went by; None: nobody knows them.
+    """
     from handlers.backtest import Version, chosen
+    from handlers.inbox.rule_notes import last_text
     from handlers.rules import Rules
     from handlers.rules.known import known_of
+    from handlers.rules.rule_file import read_rules
 
     known = known_of(settings)
-    if not settings.rules.exists():
-        return Version(path=draft, rules=Rules((), known))
-    every = _version(settings, settings.rules, ())
-    return Version(path=every.path, rules=chosen(every.rules, known, names))
+    read, lacks = _in_file(settings.rules, known)
+    note = None
+    if read is None:
+        text = last_text(database)
+        last = None if text is None else read_rules(text, known)
+        if (last is None and lacks != _ABSENT) or (last is not None and last.errors):
+            return None, f"{settings.rules.name} {lacks}, and no rules of before are known: nothing to compare with."
+        if last is None:
+            return Version(path=draft, rules=Rules((), known)), None
+        what = f"Compared with the rules that were in force last, version {last.version}"
+        read, note = last, f"{what}: {settings.rules.name} {lacks}."
+    rules = Rules(read.rules, known, version=read.version)
+    return Version(path=draft, rules=chosen(rules, known, names)), note
+
+
+def _in_file(path: Path, known: Known) -> tuple[RuleFile | None, str]:
+    """Return the rules of a file; None where they are not to be gone by, and why."""
+    from handlers.errors import ReelhookError
+    from webhook.commands.rules import read_file
+
+    if not path.exists():
+        return None, _ABSENT
+    try:
+        read = read_file(path, known)
+    except ReelhookError:
+        return None, "can't be read"
+    if read.errors:
+        return None, "is broken"
+    return (None, _ABSENT) if read.is_blank else (read, "")
 
 
 def _live_rule(settings: Settings, name: str) -> Version:
