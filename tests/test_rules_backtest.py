@@ -58,7 +58,7 @@ RULES = """rules:
     do: {http.post: {to: captioning}}
   - name: broken-value
     when: recording.created
-    do: {http.post: {to: captioning, body: "${recording.key.size() + recording.size_bytes / 0}"}}
+    do: {http.post: {to: captioning, body: "${recording.key.size() + recording.size_bytes / task.segment_count}"}}
   - name: looks
     when: [stream.changed, unknown, upload.progressed, push.started, push.stopped]
     mode: shadow

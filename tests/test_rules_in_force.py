@@ -50,7 +50,7 @@ rules:
   - name: short-slices
     when: segment.created
     if: segment.duration_ms > 60000 && task.segment_count <= 3
-    limits: {task: 100/1h}
+    limits: {task: 60/1h}
     do:
       - volcengine.update_segment: {Duration: 20}
 """
@@ -251,7 +251,7 @@ def test_a_call_for_a_task_that_is_over_when_it_is_planned_is_cancelled_with_the
 def test_a_runaway_is_stopped_by_the_limit_for_its_task_and_shows(
     inbox: Inbox, database: Database, ruled: Callable[[str], Settings]
 ) -> None:
-    settings, now = ruled(SHORTER.replace("100/1h", "2/1h").replace(" && task.segment_count <= 3", "")), now_ms()
+    settings, now = ruled(SHORTER.replace("60/1h", "2/1h").replace(" && task.segment_count <= 3", "")), now_ms()
     inbox.accept(said("SegmentRealTimeData", at=now, Data=slices(*range(1, 6), at=now)))
     work(database, settings)
     states = [action["state"] for action in planned(database)]
