@@ -1,13 +1,14 @@
 """Actions against a simple model: whatever is planned, claimed, settled, lost, stopped, over and retried, in any order.
 
-Some go in batches, which the model counts by itself.
+Some go in batches, which the model counts by itself, and some are steps that wait for the step before them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,7 @@ from planning import AGAIN, DONE, GIVE_UP, UNCLEAR, call, emptied, none_over, op
 from handlers import actions
 from handlers.actions.claiming import LEASE_MS
 from handlers.actions.settling import each_of
+from handlers.actions.unsent import put_back
 from handlers.errors import WrongRequest
 from handlers.retries import Schedule
 
@@ -49,7 +51,7 @@ class Known:
     """What the model knows of an action."""
 
     lane: str | None
-    order: tuple[int, int]
+    order: tuple[int, int, int]
     is_repeatable: bool
     rule: str
     due_at: int
@@ -64,6 +66,18 @@ class Known:
     token: int | None = None
     lease_until: int = 0
     is_begun: bool = False
+    #: the action that must be done before it; whether it still waits for that, or was cancelled because of it
+    after: str | None = None
+    is_held: bool = False
+    is_dropped: bool = False
+    #: its consumer said how it went
+    has_result: bool = False
+
+
+def key(one: Any) -> str:
+    """Return the name of an action in the model: what it is about, and for the steps after it which."""
+    subject, step = (one["subject"], one["step"]) if isinstance(one, Mapping) else (one.subject, one.step)
+    return f"{subject}/{step}" if step else str(subject)
 
 
 class Model(RuleBasedStateMachine):
@@ -116,12 +130,39 @@ class Model(RuleBasedStateMachine):
         plan(self.database, one, now=self.now)
         self.known[f"seg_{number}"] = Known(
             lane=lane,
-            order=(at, number),
+            order=(at, number, 0),
             is_repeatable=is_repeatable,
             rule=name,
             due_at=self.now,
             task=None if lane is None else task,
         )
+
+    @rule(
+        lane=st.sampled_from(_LANES),
+        then=st.sampled_from(_LANES),
+        at=st.integers(min_value=0, max_value=20),
+        name=st.sampled_from(("a", "b")),
+        task=st.sampled_from(_TASKS),
+    )
+    def plan_with_a_step_after_it(self, lane: str | None, then: str | None, at: int, name: str, task: str) -> None:
+        number = len(self.known)
+        same = {"at": at, "rule": name, "is_repeatable": True, "schedule": _SCHEDULE, "task": task}
+        calls = (
+            call(number, lane=one, step=step, needs_run=one is not None, **same)
+            for step, one in enumerate((lane, then))
+        )
+        plan(self.database, *calls, now=self.now)
+        for step, one in enumerate((lane, then)):
+            self.known[f"seg_{number}/{step}" if step else f"seg_{number}"] = Known(
+                lane=one,
+                order=(at, number, step),
+                is_repeatable=True,
+                rule=name,
+                due_at=self.now,
+                task=None if one is None else task,
+                after=f"seg_{number}" if step else None,
+                is_held=bool(step),
+            )
 
     @rule(
         at=st.integers(min_value=0, max_value=20),
@@ -137,7 +178,7 @@ class Model(RuleBasedStateMachine):
             plan(self.database, post(number, at=at, **more, **batch), now=self.now)
             self.known[f"seg_{number}"] = Known(
                 lane=None,
-                order=(at, number),
+                order=(at, number, 0),
                 is_repeatable=is_repeatable,
                 rule=name,
                 due_at=self.now + _WITHIN,
@@ -155,11 +196,11 @@ class Model(RuleBasedStateMachine):
         assert len(taken) == min(most, len(expected) + sum(map(self._calls, batches))), (taken, expected, batches)
         for one in taken:
             if one.others is None:
-                assert one.subject in expected
+                assert key(one) in expected
             else:
-                self._check_batch([member.subject for member in one.members], batches)
+                self._check_batch([key(member) for member in one.members], batches)
             for member in one.members:
-                known = self.known[member.subject]
+                known = self.known[key(member)]
                 known.token, known.lease_until, known.is_begun = member.token, self.now + LEASE_MS, False
             self.handed.append(one)
 
@@ -182,13 +223,14 @@ class Model(RuleBasedStateMachine):
         told = each_of(actions.Settle(claimed=one, outcome=outcome), chance=lambda: 1.0)
         states = actions.settle(self.database, told, clock=self.clock, chance=lambda: 1.0)
         for member, state in zip(one.members, states, strict=True):
-            known = self.known[member.subject]
+            known = self.known[key(member)]
             if known.token != member.token:
                 assert state is None, "a late word changes nothing"
                 continue
             known.tries += not known.is_begun
             self._end(known, outcome)
             self._let_go(known)
+            self._follow(key(member))
             assert state == known.state
 
     @precondition(lambda self: self._is_in_hand())
@@ -198,12 +240,14 @@ class Model(RuleBasedStateMachine):
         self.take_up_lost()
 
     def take_up_lost(self) -> None:
-        lost = [one for one in self.known.values() if one.token is not None and one.lease_until < self.now]
+        lost = [name for name, one in self.known.items() if one.token is not None and one.lease_until < self.now]
         assert actions.take_up_lost(self.database, clock=self.clock, chance=lambda: 1.0) == len(lost)
-        for known in lost:
+        for name in lost:
+            known = self.known[name]
             if known.is_begun:
                 self._end(known, UNCLEAR)
             self._let_go(known)
+            self._follow(name)
 
     @precondition(lambda self: self._is_in_hand())
     @rule()
@@ -216,9 +260,9 @@ class Model(RuleBasedStateMachine):
     @rule()
     def renew(self) -> None:
         actions.renew(self.database, self.handed, clock=self.clock)
-        held = {(one.subject, one.token) for call in self.handed for one in call.members}
-        for subject, known in self.known.items():
-            if (subject, known.token) in held:
+        held = {(key(one), one.token) for call in self.handed for one in call.members}
+        for name, known in self.known.items():
+            if (name, known.token) in held:
                 known.lease_until = self.now + LEASE_MS
 
     @precondition(lambda self: self.handed)
@@ -227,18 +271,36 @@ class Model(RuleBasedStateMachine):
         """Give back a call; of a batch perhaps only one, so that its holder has a part of it."""
         one = data.draw(st.sampled_from(self.handed))
         some = data.draw(st.sampled_from((one, replace(one.members[-1], others=None))))
-        unbegun = [known for known in self._ours(some) if not known.is_begun]
+        unbegun = [name for name in self._names(some) if not self.known[name].is_begun]
         assert actions.give_back(self.database, [some]) == len(unbegun)
-        for known in unbegun:
-            self._let_go(known)
+        for name in unbegun:
+            self._let_go(self.known[name])
+            self._follow(name)
+
+    @precondition(lambda self: self.handed)
+    @rule(data=st.data())
+    def put_back_what_was_not_sent(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.handed))
+        ours = self._names(one)
+        assert put_back(self.database, one, clock=self.clock) == len(ours)
+        for member in one.members:
+            if (name := key(member)) in ours:
+                known = self.known[name]
+                if known.is_begun:
+                    known.state, known.tries = "again" if member.tries else "planned", member.tries
+                self._let_go(known)
+                self._follow(name)
 
     @rule(task=st.sampled_from(_TASKS))
     def end_a_run(self, task: str) -> None:
         plan(self.database, over={task: "its run ended"}, now=self.now)
-        for known in self.known.values():
-            if known.task == task and self._is_open(known):
-                known.is_over = known.token is not None
-                known.state = known.state if known.is_over else "cancelled"
+        ended = [name for name, known in self.known.items() if known.task == task and self._is_open(known)]
+        for known in map(self.known.__getitem__, ended):
+            known.is_over = known.token is not None
+            known.state = known.state if known.is_over else "cancelled"
+            known.is_held = False
+        for name in ended:
+            self._follow(name)
 
     @precondition(lambda self: self._is_in_hand())
     @rule(data=st.data(), is_made=st.booleans())
@@ -266,37 +328,50 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        subject = data.draw(st.sampled_from(sorted(self.known)))
-        known = self.known[subject]
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[name]
         can = known.token is None and known.state in {"planned", "again"}
-        assert self._is_done(lambda: actions.cancel(self.database, self._id(subject), now=self.now)) == can
-        known.state = "cancelled" if can else known.state
+        assert self._is_done(lambda: actions.cancel(self.database, self._id(name), now=self.now)) == can
+        if can:
+            known.state, known.is_held = "cancelled", False
+            self._follow(name)
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
-        subject = data.draw(st.sampled_from(sorted(self.known)))
-        known = self.known[subject]
+        name = data.draw(st.sampled_from(sorted(self.known)))
+        known = self.known[name]
         can = known.token is None and known.state in {"dead", "cancelled", "again"}
-        assert (
-            self._is_done(lambda: actions.retry(self.database, self._id(subject), over=none_over, now=self.now)) == can
-        )
+        assert self._is_done(lambda: actions.retry(self.database, self._id(name), over=none_over, now=self.now)) == can
         if can:
             known.state, known.tries = "again" if known.state == "again" else "planned", 0
-            known.due_at = self.now
+            known.due_at, known.is_dropped = self.now, False
+            for after in self._after_it(name):
+                if after.is_dropped and known.state == "planned":
+                    after.state, after.is_held, after.is_dropped = "planned", True, False
+
+    @precondition(lambda self: any(known.state == "done" for known in self.known.values()))
+    @rule(data=st.data(), result=st.sampled_from(("done", "failed")))
+    def say_how_it_went(self, data: st.DataObject, result: Literal["done", "failed"]) -> None:
+        ended = [name for name, known in self.known.items() if known.state in {"done", "dead", "cancelled"}]
+        name = data.draw(st.sampled_from(sorted(ended)))
+        known = self.known[name]
+        can = known.state == "done" or (known.state == "dead" and known.has_result)
+        assert self._is_done(lambda: actions.record_result(self.database, self._id(name), result, now=self.now)) == can
+        if can:
+            known.state, known.has_result = "dead" if result == "failed" else "done", True
 
     # --- what must hold ---------------------------------------------------------------------------------------
 
     @invariant()
-    def the_states_are_those_of_the_model(self) -> None:
-        assert {row["subject"]: row["state"] for row in rows(self.database)} == {
-            subject: known.state for subject, known in self.known.items()
-        }
-
-    @invariant()
-    def each_lane_with_work_has_one_head_and_without_a_lane_nothing_waits(self) -> None:
+    def all_is_as_in_the_model_and_each_lane_with_work_has_one_head(self) -> None:
+        found = rows(self.database)
+        assert {key(row): row["state"] for row in found} == {name: known.state for name, known in self.known.items()}
+        held = {key(row) for row in found if row["stage"] == "held"}
+        assert held == {name for name, known in self.known.items() if known.is_held}
         for lane in _LANES:
-            stages = [row["stage"] for row in rows(self.database) if row["lane"] == lane and row["stage"] != "over"]
+            in_lane = (row["stage"] for row in found if row["lane"] == lane)
+            stages = [stage for stage in in_lane if stage not in {"over", "held"}]
             heads = [stage for stage in stages if stage in {"ready", "claimed"}]
             assert len(heads) == (len(stages) if lane is None else bool(stages)), stages
 
@@ -305,8 +380,23 @@ class Model(RuleBasedStateMachine):
 
     def _ours(self, call: Claimed) -> list[Known]:
         """Return those of a call that are still whose it says."""
-        told = [(self.known[one.subject], one.token) for one in call.members]
-        return [known for known, token in told if known.token == token]
+        return [self.known[name] for name in self._names(call)]
+
+    def _names(self, call: Claimed) -> list[str]:
+        return [key(one) for one in call.members if self.known[key(one)].token == one.token]
+
+    def _after_it(self, name: str) -> list[Known]:
+        """Return the steps after an action."""
+        return [known for known in self.known.values() if known.after == name]
+
+    def _follow(self, name: str) -> None:
+        """Let the steps after an action go ahead once it is done, and end with it where it never will be."""
+        state = self.known[name].state
+        for known in self._after_it(name):
+            if known.is_held and state == "done":
+                known.is_held, known.due_at = False, self.now
+            elif known.is_held and state in {"dead", "cancelled"}:
+                known.is_held, known.is_dropped, known.state = False, True, "cancelled"
 
     def _batches(self) -> Sequence[set[str]]:
         """Return what may go into batches now, of each rule."""
@@ -336,13 +426,16 @@ class Model(RuleBasedStateMachine):
         """Return what may be taken in hand: the first of each lane in which nothing is in hand."""
         found = set()
         for subject, known in self.known.items():
-            others = [one for one in self.known.values() if one.lane == known.lane and self._is_open(one)]
+            others = [
+                one for one in self.known.values() if one.lane == known.lane and self._is_open(one) and not one.is_held
+            ]
             is_free = known.lane is None or (
                 all(one.token is None for one in others)
                 and known.order == min((one.order for one in others), default=None)
             )
             is_its_time = known.due_at <= self.now and known.rule not in self.stopped
-            if self._is_open(known) and known.token is None and is_free and is_its_time and not known.is_batched:
+            is_ready = self._is_open(known) and known.token is None and not known.is_held
+            if is_ready and is_free and is_its_time and not known.is_batched:
                 found.add(subject)
         return found
 
@@ -368,8 +461,8 @@ class Model(RuleBasedStateMachine):
         is_harmful = outcome.is_unclear and not known.is_repeatable
         return "dead" if outcome.verdict == "give_up" or is_harmful or known.tries >= _TRIES else "again"
 
-    def _id(self, subject: str) -> str:
-        return str(next(row["id"] for row in rows(self.database) if row["subject"] == subject))
+    def _id(self, name: str) -> str:
+        return str(next(row["id"] for row in rows(self.database) if key(row) == name))
 
     @staticmethod
     def _is_done(verb: Callable[[], None]) -> bool:
