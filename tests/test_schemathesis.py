@@ -74,4 +74,7 @@ def test_the_api_does_what_its_document_says(api: Any, name: str, fits: bool) ->
 
 
 def test_every_operation_of_the_document_is_tried(api: Any) -> None:
-    assert {found.ok().definition.raw["operationId"] for found in api.get_all_operations()} == set(operations())
+    assert {found.ok().definition.raw["operationId"] for found in api.get_all_operations()} == {
+        *operations(),
+        "get_cloudevent_schema",  # it takes nothing that could be wrong
+    }

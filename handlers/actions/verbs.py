@@ -13,6 +13,7 @@ from handlers.actions.endings import count_at_once, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
+from handlers.actions.regiving import taken, with_names
 from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, HELD, OVER, PLANNED, READY
 from handlers.errors import WrongRequest
 from handlers.fields import storable
@@ -62,7 +63,8 @@ def retry(database: Database, action: str, *, over: Over, now: int) -> None:
     Somebody wants it made: its rule's max_age does not hold for it any more, nor for the steps after it.
 
     Raises WrongRequest where there is no such action, where it is neither dead, cancelled nor waiting to be tried, and
-    where it is about a run that is over: vendors use names again, so that it could reach another run.
+    where it is about a run that is over: vendors use names again, so that it could reach another run; and where a name
+    that it gives, or a step after it, is another task's by now.
     """
     done, refused = _retry(database, [action], over, now)
     if action in refused:
@@ -110,7 +112,7 @@ def rerun(database: Database, ids: Collection[str], *, over: Over, now: int) -> 
             latest = many(connection, _LATEST, id="text")
             last = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
             generations = {row.id: row.generation for row in last}
-            plan(connection, list(_repetitions(rows, generations)), now=now)
+            plan(connection, with_names(connection, list(_repetitions(rows, generations))), now=now)
             done += len(rows)
         count_at_once(database, noted(connection))
     return done
@@ -162,7 +164,8 @@ def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tup
         # The families come before the lanes, as where events are folded.
         ended = over(connection, _tasks(connection, some))
         refused = _refused(connection, some, ended)
-        rows = as_rows([{"id": action, "now": now} for action in some if action not in refused])
+        lost = taken(connection, some)
+        rows = as_rows([{"id": action, "now": now} for action in some if not {action} & {*refused, *lost}])
         found = _lanes(connection, some)
         lanes.lock(connection, found)
         revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), rows).scalars())
@@ -204,8 +207,11 @@ def _why_not(database: Database, action: str, what: str, states: Collection[str]
     query = select(actions.c.state, actions.c.stage).where(actions.c.id == action)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
+        lost = taken(connection, [action] if what == "retried" else [])
     if row is None:
         return f"there is no action {action}"
+    if action in lost:
+        return lost[action]
     if row.stage not in {OVER, READY} and row.state in states:
         return "its call is about to be made or under way; try again in a moment"
     return f"the action is {row.state}; only one that is {' or '.join(sorted(states))} can be {what}"
