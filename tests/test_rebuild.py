@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,20 +13,25 @@ from conftest import TOKEN
 from sqlalchemy import delete, select, update
 
 from handlers import tables
+from handlers.clock import now_ms
+from handlers.inbox import Inbox
 from handlers.inbox.processing import Processor
 from handlers.inbox.replay import replay
 from handlers.questions.filters import Filters
 from handlers.rebuild import Rebuild, rebuild
-from handlers.settings import load
+from handlers.secrets import Secret
+from handlers.settings import Account, load
 from handlers.vendors import VENDORS
+from standin.callbacks import volcengine
+from standin.callbacks.callback import Counterpart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from handlers.database import Database
-    from handlers.events import Delivery
-    from handlers.inbox import Inbox
+    from handlers.events import Delivery, Event
+    from handlers.keeping.keeper import Keeper
     from handlers.settings import Settings
 
 _CATALOGUE = (
@@ -96,6 +102,34 @@ def test_promise_5_a_rebuild_from_nothing_finds_every_recording(filled: Database
             connection.execute(delete(table))
     rebuild(filled, settings, VENDORS)
     assert {row["locator"] for row in snapshot(filled)["recordings"]} == before
+
+
+def test_promise_5_what_was_timed_otherwise_before_is_timed_anew_and_not_twice(
+    database: Database, settings: Settings, keeper: Keeper
+) -> None:
+    """Until a push's Timestamp was read, its envelope's whole seconds were its time."""
+    secret = "a-secret-of-thirty-two-characters"
+    account = Account(name="classroom", vendor="volcengine", callback_secrets=(Secret.literal(secret),))
+    settings = replace(settings, accounts={("volcengine", "classroom"): account})
+    to = Counterpart(vendor="volcengine", account="classroom", secret=secret)
+    inbox = Inbox(settings, VENDORS, keeper)
+    now = now_ms() // 1000 * 1000
+    words = (("TranscodeStarted", now - 60_000), ("TranscodeStopped", now + 100), ("TranscodeStarted", now + 900))
+    for word, at in words:
+        data, _ = volcengine.sample(word, at=at, mark="0")
+        outer = volcengine.envelope(word, data | {"Timestamp": at}, at=at, event_id=f"evt-{at}")
+        inbox.accept(volcengine.callback(outer, to).incoming(now))
+    vendor = VENDORS["volcengine"]
+
+    def read_before(delivery: Delivery) -> list[Event]:
+        return [replace(event, at=event.at // 1000 * 1000) for event in vendor.read(delivery)]
+
+    Processor(database, settings, {"volcengine": replace(vendor, read=read_before)}).process()
+    assert [row["at"] % 1000 for row in snapshot(database)["marks"]] == [0, 0, 0]
+    rebuild(database, settings, VENDORS)
+    again = snapshot(database)
+    assert sorted(row["at"] - now for row in again["marks"]) == [-60_000, 100, 900]
+    assert sorted((row["run"], row["state"]) for row in again["tasks"]) == [(1, "stopped"), (2, "running")]
 
 
 def test_promise_5_what_is_older_than_the_oldest_kept_delivery_is_the_base(
