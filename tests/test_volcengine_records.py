@@ -270,7 +270,7 @@ def test_one_odd_value_in_one_file_costs_no_other(field: str, value: Any, name: 
         stopped, *created = read_with("RecordStopped", RecordFileList=files)
     assert (stopped.kind, len(created)) == ("task.stopped", 3)
     first, odd, last = (recording(event) for event in created)
-    told = vars(odd) | odd.media
+    told = vars(odd) | dict(odd.media)
     assert told.get(name) is None
     assert first.duration_ms == last.duration_ms == 57_472
     assert noted == {("wrong", field)}
