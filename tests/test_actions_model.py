@@ -101,6 +101,7 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def begin_with_work(self) -> None:
+        self.plan_with_a_step_after_it(lane=None, then="one", at=5, name="a", task=_TASKS[0])
         for number, lane in enumerate((*_LANES, *_LANES)):
             self.plan(lane=lane, at=10, is_repeatable=number % 2 == 0, name="ab"[number % 2], task=_TASKS[number % 2])
         self.plan_for_a_batch(at=10, count=4, is_repeatable=True, name="a")
@@ -207,7 +208,9 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from(self.handed))
+        self._begin(data.draw(st.sampled_from(self.handed)))
+
+    def _begin(self, one: Claimed) -> None:
         ours = self._ours(one)
         if any(known.is_begun for known in ours):
             return
@@ -219,7 +222,19 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(data=st.data(), outcome=st.sampled_from((DONE, AGAIN, GIVE_UP, UNCLEAR)))
     def settle(self, data: st.DataObject, outcome: Any) -> None:
-        one = data.draw(st.sampled_from(self.handed))
+        self._settle(data.draw(st.sampled_from(self.handed)), outcome)
+
+    @precondition(lambda self: self._awaited())
+    @rule(data=st.data(), outcome=st.sampled_from((DONE, GIVE_UP)))
+    def end_what_a_step_waits_for(self, data: st.DataObject, outcome: Any) -> None:
+        self._settle(data.draw(st.sampled_from(self._awaited())), outcome)
+
+    def _awaited(self) -> list[Claimed]:
+        """Return the calls in hand for which a step waits."""
+        waited_for = {known.after for known in self.known.values() if known.is_held}
+        return [one for one in self.handed if waited_for.intersection(self._names(one))]
+
+    def _settle(self, one: Claimed, outcome: Any) -> None:
         told = each_of(actions.Settle(claimed=one, outcome=outcome), chance=lambda: 1.0)
         states = actions.settle(self.database, told, clock=self.clock, chance=lambda: 1.0)
         for member, state in zip(one.members, states, strict=True):
@@ -280,7 +295,16 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(data=st.data())
     def put_back_what_was_not_sent(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from(self.handed))
+        self._put_back(data.draw(st.sampled_from(self.handed)))
+
+    @precondition(lambda self: self._is_in_hand())
+    @rule(data=st.data())
+    def begin_and_send_nothing(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from([one for one in self.handed if self._ours(one)]))
+        self._begin(one)
+        self._put_back(one)
+
+    def _put_back(self, one: Claimed) -> None:
         ours = self._names(one)
         assert put_back(self.database, one, clock=self.clock) == len(ours)
         for member in one.members:
