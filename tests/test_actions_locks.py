@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import attempts, claim, emptied, let_lapse, opened, plan, post, rows, states
+from planning import attempts, claim, emptied, let_lapse, none_over, opened, plan, post, rows, states
 from program import wait_until
 from sqlalchemy import select, text, update
 
@@ -60,13 +60,20 @@ def lose(database: Database, held: Sequence[Claimed]) -> object:
     return actions.take_up_lost(database)
 
 
-@pytest.mark.parametrize("change", [actions.renew, begin, end, actions.give_back, lose])
+def again(database: Database, held: Sequence[Claimed]) -> object:
+    return actions.retry_some(database, [one.id for one in held], over=none_over, now=1)
+
+
+@pytest.mark.parametrize("change", [actions.renew, begin, end, actions.give_back, lose, again])
 def test_rows_are_locked_in_the_order_of_their_ids(
     database: Database, change: Callable[[Database, Sequence[Claimed]], object]
 ) -> None:
     plan(database, *(post(number) for number in range(7)))
     held = sorted(claim(database), key=lambda one: one.id, reverse=True)
     ids = [row["id"] for row in rows(database)]
+    if change is again:
+        actions.give_back(database, held)
+        end(database, held)
     if change is lose:
         with database.write() as connection:
             for place, one in enumerate(held):  # the first to lapse has the last id

@@ -14,7 +14,9 @@ from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
 from handlers.actions.regiving import taken, with_names
+from handlers.actions.row_locks import lock_rows
 from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, HELD, OVER, PLANNED, READY
+from handlers.database import once_more
 from handlers.errors import WrongRequest
 from handlers.fields import storable
 from handlers.tables import actions
@@ -158,6 +160,7 @@ def record_result(
         raise WrongRequest({"id": _why_not(database, action, "given a result", {DONE})})
 
 
+@once_more
 def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tuple[int, Mapping[str, str]]:
     """Return how many are made again, and of those about runs that are over, why they are not."""
     with database.write() as connection:
@@ -168,6 +171,7 @@ def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tup
         rows = as_rows([{"id": action, "now": now} for action in some if not {action} & {*refused, *lost}])
         found = _lanes(connection, some)
         lanes.lock(connection, found)
+        lock_rows(connection, some)
         revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), rows).scalars())
         hurried = list(connection.execute(many(connection, _HURRY, id="text", now="bigint"), rows).scalars())
         lanes.take_back_after(connection, revived)
