@@ -15,13 +15,20 @@ from typing import TYPE_CHECKING, Any
 from mns.mns_client import MNSClient
 from mns.mns_exception import MNSClientNetworkException, MNSExceptionBase, MNSServerException
 from mns.mns_http import RequestInternal
-from mns.mns_request import BatchReceiveMessageRequest, BatchReceiveMessageResponse
+from mns.mns_request import (
+    BatchDeleteMessageRequest,
+    BatchDeleteMessageResponse,
+    BatchReceiveMessageRequest,
+    BatchReceiveMessageResponse,
+)
+from mns.mns_tool import BatchDeleteMessageValidator
+from mns.mns_xml_handler import BatchDeleteMessageDecoder
 from mns.queue import Queue as SdkQueue
 
 from handlers.clock import now_ms
 from handlers.errors import QueueAway
 from handlers.queues import MOST, Message
-from handlers.queues.mns_wire import field_of, messages_of
+from handlers.queues.mns_wire import field_of, handles_as_xml, messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +64,7 @@ _MENDS: Mapping[str, str] = MappingProxyType(
 
 
 class _Client(MNSClient):  # type: ignore[misc] # the SDK ships no types
-    """The SDK's client, which signs, sends and judges; it hands a batch over as it came."""
+    """The SDK's client, which signs, sends and judges; what is in a batch, and goes into one, it leaves to us."""
 
     def receive(self, queue: str, wait_seconds: int) -> str:
         """Return the answer to one BatchReceiveMessage; raise what the SDK raises."""
@@ -70,6 +77,16 @@ class _Client(MNSClient):  # type: ignore[misc] # the SDK ships no types
         response.header = answer.header
         self.check_status(request, answer, response)
         return str(answer.data)
+
+    def delete(self, queue: str, handles: Sequence[str]) -> None:
+        """Ask for one BatchDeleteMessage; raise what the SDK raises, with `sub_errors` for those that stay."""
+        asked, response = BatchDeleteMessageRequest(queue, handles), BatchDeleteMessageResponse()
+        BatchDeleteMessageValidator.validate(asked)
+        request = RequestInternal(asked.method, f"/queues/{queue}/messages", data=handles_as_xml(handles))
+        self.build_header(asked, request)
+        answer = self.http.send_request(request)
+        response.header = answer.header
+        self.check_status(request, answer, response, BatchDeleteMessageDecoder)
 
 
 class MnsQueue:
@@ -131,7 +148,7 @@ class MnsQueue:
         """See MessageQueue."""
         try:
             with self._asked():
-                self._queue.batch_delete_message(list(handles))
+                self._client.delete(self._queue.queue_name, list(handles))
         except QueueAway as exc:
             failed = getattr(exc.__cause__, "sub_errors", None)
             if not failed:
