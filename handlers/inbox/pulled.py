@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,13 +102,17 @@ class Intake:
 
     def keep(self, pulled: Sequence[Pulled]) -> list[Message]:
         """Keep these in one transaction; return those that may be deleted. Raises DatabaseAway as the keeper does."""
-        done = []
+        done: list[Message] = []
+        told: Counter[str] = Counter()
         for one, result in zip(pulled, self._keeper.keep([one.entry for one in pulled]), strict=True):
             if isinstance(result, Accepted):
-                self._tell(result)
+                told[meters.QUEUE_REPEATS if result.is_repeat else meters.QUEUE_KEPT] += 1
+                told[meters.QUEUE_QUARANTINED] += result.quarantined is not None
                 done.append(one.message)
             elif self._put_in_spool(one, result):
                 done.append(one.message)
+        for name, value in told.items():
+            self._source.count(name, value)
         return done
 
     def _entry(self, message: Message, incoming: Incoming) -> Entry:
@@ -131,11 +136,6 @@ class Intake:
 
     def _is_worn(self, message: Message) -> bool:
         return message.receives > self._queue.max_receives
-
-    def _tell(self, accepted: Accepted) -> None:
-        self._source.count(meters.QUEUE_REPEATS if accepted.is_repeat else meters.QUEUE_KEPT, 1)
-        if accepted.quarantined is not None:
-            self._source.count(meters.QUEUE_QUARANTINED, 1)
 
     def _refused(self, message: Message, incoming: Incoming, exc: Exception) -> Refused:
         """Return why a message can't be believed, and say so when it comes for the first time."""
