@@ -48,12 +48,12 @@ class Means:
     queue: Queue
     #: connects to the queue, for the thread that calls it; takes the seconds for one answer
     connect: Callable[[float], MessageQueue]
-    #: verifies, and keeps on the keeper, which is the keeping thread's own way into the database
+    #: verifies, and keeps on the keeper, which is the line's own way into the database
     intake: Callable[[DirectKeeper], Intake]
     keeper: Callable[[], DirectKeeper]
     holding: Holding
     notes: QueueNotes
-    #: set while the database answers, for all lines of the process
+    #: set while the database answers, for all queues of the process
     database_answers: threading.Event
     stop: threading.Event
 
@@ -112,16 +112,16 @@ class Line:
         self._verified = _Box()
         self._keeping = threading.Lock()
         self._is_over = threading.Event()
-        keepers = [means.keeper() for _ in range(means.queue.threads)]
-        self._room = threading.Semaphore(sum(_TRANSACTIONS * one.most // MOST[means.queue.kind] for one in keepers))
-        self._receiving = [self._thread("receive", number, self._receive, one) for number, one in enumerate(keepers)]
-        self._settling = [self._thread("settle", number, self._settle, one) for number, one in enumerate(keepers)]
+        # One for all: whoever keeps in turns by connections of their own reads anew, each time, what the others wrote.
+        self._keeper = means.keeper()
+        self._intake = means.intake(self._keeper)
+        threads, batches = means.queue.threads, _TRANSACTIONS * self._keeper.most // MOST[means.queue.kind]
+        self._room = threading.Semaphore(threads * batches)
+        self._receiving = [self._thread("receive", number, self._receive) for number in range(threads)]
+        self._settling = [self._thread("settle", number, self._settle) for number in range(threads)]
 
-    def _thread(
-        self, what: str, number: int, run: Callable[[DirectKeeper], None], keeper: DirectKeeper
-    ) -> threading.Thread:
-        name = f"{what}-{self._means.queue.name}-{number}"
-        return threading.Thread(target=run, name=name, args=(keeper,), daemon=True)
+    def _thread(self, what: str, number: int, run: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=run, name=f"{what}-{self._means.queue.name}-{number}", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
@@ -145,9 +145,8 @@ class Line:
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    def _receive(self, keeper: DirectKeeper) -> None:
+    def _receive(self) -> None:
         means = self._means
-        intake = means.intake(keeper)
         empty, rests = EmptyPolls(means.queue.wait_seconds), Rests()
         queue: MessageQueue | None = None
         while self._may_receive():
@@ -166,7 +165,7 @@ class Line:
             means.notes.received(messages)
             if messages:
                 empty.reset()
-                self._arrive(intake, messages)
+                self._arrive(messages)
             else:
                 self._room.release()
                 means.stop.wait(empty.rest(time.monotonic() - began))
@@ -180,13 +179,13 @@ class Line:
                 return True
         return False
 
-    def _arrive(self, intake: Intake, messages: Sequence[Message]) -> None:
+    def _arrive(self, messages: Sequence[Message]) -> None:
         """Hand a batch over; one that comes when all is over is left to show itself again."""
         if self._is_over.is_set():
             return
         self._means.holding.hold(messages)
         try:
-            good, done = intake.check(messages)
+            good, done = self._intake.check(messages)
         except Exception:  # noqa: BLE001 - the loop outlives every bug
             self._forget(messages)
             self._room.release()
@@ -200,13 +199,13 @@ class Line:
 
     # --- keeping and deleting ----------------------------------------------------------------------------------------
 
-    def _settle(self, keeper: DirectKeeper) -> None:
+    def _settle(self) -> None:
         means = self._means
-        intake, deleting = means.intake(keeper), _Deleting(means)
+        deleting = _Deleting(means)
         while self._verified.wait():
             with self._keeping:
-                taken = self._verified.take(keeper.most)
-                done = self._keep(intake, [one for batch in taken for one in batch.good])
+                taken = self._verified.take(self._keeper.most)
+                done = self._keep([one for batch in taken for one in batch.good])
             done |= {one.handle for batch in taken for one in batch.done}
             ours = means.holding.release([one for batch in taken for one in batch.messages])
             deleting.delete([handle for handle, message in ours.items() if message.handle in done])
@@ -214,25 +213,26 @@ class Line:
                 deleting.give_back([handle for handle, message in ours.items() if message.handle not in done])
             for _ in taken:
                 self._room.release()
-        keeper.close()
         deleting.close()
+        with self._keeping:
+            self._keeper.close()
 
-    def _keep(self, intake: Intake, good: Sequence[Pulled]) -> set[str]:
+    def _keep(self, good: Sequence[Pulled]) -> set[str]:
         """Keep messages; return the handles of those that may be deleted."""
         try:
-            return {one.handle for one in self._keep_until_stopped(intake, good)}
+            return {one.handle for one in self._keep_until_stopped(good)}
         except Exception:  # noqa: BLE001 - the loop outlives every bug
             self._forget([one.message for one in good])
             self._means.stop.wait(_LOOK)
             return set()
 
-    def _keep_until_stopped(self, intake: Intake, pulled: Sequence[Pulled]) -> list[Message]:
+    def _keep_until_stopped(self, pulled: Sequence[Pulled]) -> list[Message]:
         """Keep what is still ours, however long the database is away; return what may be deleted."""
         means, rests = self._means, Rests(_LONGEST_AWAY)
         left = list(pulled)
         while left and not self._is_hopeless():
             try:
-                done = intake.keep(left)
+                done = self._intake.keep(left)
             except DatabaseAway as exc:
                 if means.database_answers.is_set():
                     _log.warning("the database is away, nothing is received until it answers: %s", exc)
