@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import threading
 import time
@@ -25,7 +26,8 @@ def new_id(prefix: str) -> str:
             _last_ms = now
             _last_random = secrets.randbits(_COUNTER_BITS - 1)
         else:
-            _last_random += 1 + secrets.randbits(32)
+            # Not from the system, which lets another thread go on for each: it has to differ, and is no secret.
+            _last_random += 1 + random.getrandbits(32)
         number = (_last_ms << _COUNTER_BITS) + _last_random
     return f"{prefix}_{_base32(number)}"
 
