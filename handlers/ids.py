@@ -20,11 +20,12 @@ _last_random = 0
 def new_id(prefix: str) -> str:
     """Return an id such as `rec_01jf3q…`; later ids of one process compare greater, also within a millisecond."""
     global _last_ms, _last_random  # noqa: PLW0603 - the order within a millisecond is the process's
+    now = time.time_ns() // 1_000_000
+    # Before the lock, because the system lets another thread go on meanwhile. The time that was last only grows.
+    fresh = secrets.randbits(_COUNTER_BITS - 1) if now > _last_ms else 0
     with _lock:
-        now = time.time_ns() // 1_000_000
         if now > _last_ms:
-            _last_ms = now
-            _last_random = secrets.randbits(_COUNTER_BITS - 1)
+            _last_ms, _last_random = now, fresh
         else:
             # Not from the system, which lets another thread go on for each: it has to differ, and is no secret.
             _last_random += 1 + random.getrandbits(32)

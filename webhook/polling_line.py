@@ -81,15 +81,10 @@ class _Box:
             self._batches.append(batch)
             self._changed.notify()
 
-    def wait(self) -> bool:
-        """Wait for a batch; False at the end."""
+    def take(self, most: int) -> list[_Batch]:
+        """Wait for a batch, and take with it what else waits, up to `most` messages; nothing at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._batches or self._is_ended)
-            return bool(self._batches)
-
-    def take(self, most: int) -> list[_Batch]:
-        """Take what waits, up to `most` messages; nothing where another thread was first."""
-        with self._changed:
             taken: list[_Batch] = []
             size = 0
             while self._batches and (not taken or size + len(self._batches[0].messages) <= most):
@@ -202,11 +197,8 @@ class Line:
     def _settle(self) -> None:
         means = self._means
         deleting = _Deleting(means)
-        while self._verified.wait():
-            with self._keeping:
-                taken = self._verified.take(self._keeper.most)
-                done = self._keep([one for batch in taken for one in batch.good])
-            done |= {one.handle for batch in taken for one in batch.done}
+        while kept := self._take_and_keep():
+            taken, done = kept
             ours = means.holding.release([one for batch in taken for one in batch.messages])
             deleting.delete([handle for handle, message in ours.items() if message.handle in done])
             if means.stop.is_set():
@@ -216,6 +208,15 @@ class Line:
         deleting.close()
         with self._keeping:
             self._keeper.close()
+
+    def _take_and_keep(self) -> tuple[Sequence[_Batch], set[str]] | None:
+        """Wait for batches and keep them; return them and the handles of what may be deleted, None at the end."""
+        with self._keeping:  # while one waits or keeps, nobody wakes the others
+            taken = self._verified.take(self._keeper.most)
+            if not taken:
+                return None
+            done = self._keep([one for batch in taken for one in batch.good])
+        return taken, done | {one.handle for batch in taken for one in batch.done}
 
     def _keep(self, good: Sequence[Pulled]) -> set[str]:
         """Keep messages; return the handles of those that may be deleted."""
