@@ -94,8 +94,11 @@ def choose(database: Database, filters: Filters, condition: Expression | None = 
     return Chosen(changes=tuple(changes.values()), failed=len(failures), failure=failure, too_late=len(late))
 
 
-def rerun(database: Database, chosen: Chosen, *, now: int) -> int:
-    """Repeat the actions as a new generation, oldest first; return how many. `now` in milliseconds UTC."""
+def rerun(database: Database, chosen: Chosen, *, now: int | None = None) -> int:
+    """Repeat the actions as a new generation, oldest first; return how many.
+
+    `now` in milliseconds UTC, unless given the database's.
+    """
     return sum(actions.rerun(database, portion, over=over_for_good, now=now) for portion in _portions(chosen.changes))
 
 

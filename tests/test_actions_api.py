@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,11 @@ from planning import AGAIN, GIVE_UP, call, claim, know_task, make, plan, post, r
 from rows import ids, task_row
 from sqlalchemy import insert, update
 
-from handlers import tables
+from handlers import actions, tables
 from handlers.actions.stages import STATES
 from handlers.clock import now_ms
 from handlers.moments import to_text
+from handlers.operation import Outcome
 from handlers.questions import items
 from handlers.questions.filters import ACTIONS, Filters
 from handlers.questions.filters import STATES as STATES_ASKED
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from handlers.settings import Settings
 
 HOUR = 3_600_000
+IN_A_MINUTE = Outcome(verdict="again", code="InternalError", after_ms=60_000)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def tried(database: Database) -> list[str]:
     """Plan and try three actions, and plan one that waits; return their ids: dead, done, again, planned."""
     know_task(database)
     plan(database, call(0, lane="a"), post(1, account="clinic", vendor="huawei"), call(2, lane="b", rule="archive"))
-    outcomes = {0: GIVE_UP, 2: AGAIN}
+    outcomes = {0: GIVE_UP, 2: IN_A_MINUTE}
     for one in claim(database):
         number = int(one.subject.removeprefix("seg_"))
         make(database, one, **({"outcome": outcomes[number]} if number in outcomes else {}))
@@ -171,6 +174,16 @@ def test_one_action_is_retried(api: Api, tried: list[str], database: Database) -
     assert "only one that is" in problem(api.post(f"/api/v1/actions/{tried[1]}/retry"), 409)["detail"]
 
 
+def test_a_retry_is_due_at_once_whatever_time_the_web_host_has(
+    api: Api, tried: list[str], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = now_ms() + HOUR
+    monkeypatch.setattr("webhook.api.action_changes.now_ms", lambda: ahead)
+    done(api, f"/{tried[0]}/retry")
+    assert done(api, "/retry", {"state": ["again"]})["count"] == 1
+    assert {tried[0], tried[2]} <= {one.id for one in claim(database)}
+
+
 def test_one_action_is_cancelled(api: Api, tried: list[str]) -> None:
     shown = done(api, f"/{tried[3]}/cancel")
     assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled by hand")
@@ -219,14 +232,10 @@ def test_actions_are_retried_by_filter_after_a_preview(api: Api, tried: list[str
     with database.write() as connection:
         of_others = tables.actions.c.id == tried[1]
         connection.execute(update(tables.actions).where(of_others).values(state="dead", rule="archive"))
-    assert done(api, "/retry", {"preview": True}) == {"count": 2, "capped": False, "left_out": 0, "preview": True}
+    told = {"count": 2, "capped": False, "left_out": 0, "superseded": 0, "preview": True}
+    assert done(api, "/retry", {"preview": True}) == told
     assert states(database) == ["dead", "dead", "again", "planned"]
-    assert done(api, "/retry", {"rule": ["archive"]}) == {
-        "count": 1,
-        "capped": False,
-        "left_out": 0,
-        "preview": False,
-    }
+    assert done(api, "/retry", {"rule": ["archive"]}) == told | {"count": 1, "preview": False}
     assert states(database) == ["dead", "planned", "again", "planned"]
     assert done(api, "/retry", {"state": ["dead", "again"], "created_before": to_text(now_ms() - HOUR)})["count"] == 0
     assert done(api, "/retry", {"state": ["dead", "again"]})["count"] == 2
@@ -237,10 +246,36 @@ def test_what_is_about_a_run_that_is_over_is_not_retried(api: Api, tried: list[s
     with database.write() as connection:
         connection.execute(update(tables.tasks).values(state="stopped"))
     assert "its task has stopped" in problem(api.post(f"/api/v1/actions/{tried[0]}/retry"), 409)["detail"]
-    nothing = {"count": 0, "capped": False, "left_out": 1}
+    nothing = {"count": 0, "capped": False, "left_out": 1, "superseded": 0}
     assert done(api, "/retry", {"preview": True}) == nothing | {"preview": True}
     assert done(api, "/retry", {}) == nothing | {"preview": False}
     assert states(database)[0] == "dead"
+
+
+def test_what_a_newer_call_makes_superfluous_ends_superseded_where_it_is_retried(api: Api, database: Database) -> None:
+    know_task(database)
+    same = {"covers": "volcengine.update_segment", "parameters": {"Duration": 20}}
+    plan(database, call(1, **same), call(2, **same))
+    make(database, claim(database)[0], GIVE_UP)
+    older, newer = (row["id"] for row in rows(database))
+    told = {"count": 0, "capped": False, "left_out": 0, "superseded": 1}
+    assert done(api, "/retry", {"preview": True}) == told | {"preview": True}
+    shown = done(api, f"/{older}/retry")
+    assert (shown["state"], shown["newer"]) == ("superseded", newer)
+
+
+def test_many_that_are_due_again_are_hurried_however_many_calls_it_takes(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "retry_matching", partial(actions.retry_matching, most=2))
+    know_task(database)
+    plan(database, *(post(number) for number in range(5)))
+    for one in claim(database):
+        make(database, one, IN_A_MINUTE)
+    found = [done(api, "/retry", {"state": ["again"]}) for _ in range(3)]
+    assert [(one["count"], one["capped"]) for one in found] == [(2, True), (2, True), (1, False)]
+    assert len(claim(database)) == 5
+    assert done(api, "/retry", {"state": ["again"]})["count"] == 0
 
 
 # --- what is stopped ---

@@ -405,8 +405,8 @@ def test_all_that_a_filter_means_can_be_counted_and_then_retried(database: Datab
             make(database, one, GIVE_UP)
     chosen = Filters(rule=("rule-1",), created_after=now_ms() - 60_000)
     with database.read() as connection:
-        for more, seen in (({}, (35, False)), ({"cap": 34}, (34, True))):
-            found = actions.preview_retry(connection, chosen, over=none_over, **more)
+        for cap, seen in ((70, (35, False)), (34, (34, True))):
+            found = actions.preview_retry(connection, chosen, over=none_over, cap=cap)
             assert (found.count, found.more) == seen
         early = Filters(created_before=now_ms() - 60_000)
         assert actions.preview_retry(connection, early, over=none_over).count == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import AGAIN, GIVE_UP, call, claim, know_task, make, plan, post, rows, states
+from planning import AGAIN, DONE, GIVE_UP, call, claim, know_task, make, plan, post, rows, states
 from sqlalchemy import update
 from terminal import asked, asked_json, typed
 
@@ -130,16 +130,45 @@ def test_retry_all_counts_asks_and_retries(database: Database, environ: dict[str
         "matching": 1,
         "more": False,
         "left_out": 0,
+        "superseded": 0,
     }
     unasked = asked("actions", "retry-all", environ=environ)
     assert (unasked.returncode, "--yes" in unasked.stderr, "1 action" in unasked.stderr) == (2, True, True)
     assert states(database)[0] == "dead"
     nothing = asked("actions", "retry-all", "--rule", "archive", "--yes", environ=environ)
     assert (nothing.returncode, nothing.stdout) == (0, "0 retried\n")
-    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {"retried": 1, "left_out": 0}
+    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {
+        "retried": 1,
+        "left_out": 0,
+        "superseded": 0,
+    }
     assert states(database)[0] == "planned"
     wrong = asked("actions", "retry-all", "--state", "done", "--yes", environ=environ)
     assert (wrong.returncode, "from which nothing is retried" in wrong.stderr) == (2, True)
+
+
+@ONLY_SQLITE
+def test_what_a_newer_call_makes_superfluous_is_said_not_to_be_made_again(
+    database: Database, environ: dict[str, str]
+) -> None:
+    know_task(database)
+    update_of = {"covers": "volcengine.update_segment", "parameters": {"Duration": 20}}
+    plan(database, call(1, **update_of), call(2, **update_of), call(3, **update_of))
+    for outcome in (GIVE_UP, GIVE_UP, DONE):
+        make(database, claim(database)[0], outcome)
+    first, _, newest = (row["id"] for row in rows(database))
+    seen = asked("actions", "retry-all", "--preview", environ=environ)
+    assert seen.stdout == "0 actions match.\n"
+    assert "2 actions end superseded instead: a newer call sets all that it would." in seen.stderr
+    done = asked("actions", "retry", first, environ=environ)
+    assert done.returncode == 0
+    assert f"{first} is not made again, and ends superseded: {newest}, which is newer" in done.stderr
+    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {
+        "retried": 0,
+        "left_out": 0,
+        "superseded": 1,
+    }
+    assert states(database) == ["superseded", "superseded", "done"]
 
 
 @ONLY_SQLITE
@@ -151,13 +180,18 @@ def test_what_is_about_a_run_that_is_over_is_left_out_and_counted_apart(
         connection.execute(update(tables.tasks).values(state="stopped"))
     refused = asked("actions", "retry", ids[0], environ=environ)
     assert (refused.returncode, "its task has stopped" in refused.stderr) == (1, True)
-    for options in (("retry-all",), ("rerun", "--rule", "short-slices", "--since", "1d", "--state", "dead")):
+    rerun = ("rerun", "--rule", "short-slices", "--since", "1d", "--state", "dead")
+    for options, why, more in (
+        (("retry-all",), "1 action is left out: a run is over, ", {"superseded": 0}),
+        (rerun, "1 action is left out, for its run is over, ", {}),
+    ):
         seen = asked("actions", *options, "--preview", environ=environ)
         assert seen.stdout == "0 actions match.\n"
-        assert "1 action is left out, for its run is over" in seen.stderr
+        assert why in seen.stderr
         found = asked_json("actions", *options, "--preview", "--json", environ=environ)
-        assert found == {"matching": 0, "more": False, "left_out": 1}
-    assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {"retried": 0, "left_out": 1}
+        assert found == {"matching": 0, "more": False, "left_out": 1} | more
+    done = asked_json("actions", "retry-all", "--yes", "--json", environ=environ)
+    assert done == {"retried": 0, "left_out": 1, "superseded": 0}
     assert states(database)[0] == "dead"
 
 

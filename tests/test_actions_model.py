@@ -331,11 +331,14 @@ class Model(RuleBasedStateMachine):
     def retry(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.known)))
         known = self.known[name]
-        can = known.token is None and known.state in {"dead", "cancelled", "again"}
+        before = None if known.after is None else self.known[known.after]
+        may_wait = before is None or before.state == "done" or (self._is_open(before) and before.token is None)
+        can = known.token is None and (known.state == "again" or (known.state in {"dead", "cancelled"} and may_wait))
         assert self._is_done(lambda: actions.retry(self.database, self._id(name), over=none_over, now=self.now)) == can
         if can:
+            known.is_held = known.state != "again" and before is not None and before.state != "done"
             known.state, known.tries = "again" if known.state == "again" else "planned", 0
-            known.due_at, known.is_dropped = self.now, False
+            known.due_at, known.is_dropped, known.has_result = self.now, False, False
             for after in self._after_it(name):
                 if after.is_dropped and known.state == "planned":
                     after.state, after.is_held, after.is_dropped = "planned", True, False
@@ -455,7 +458,7 @@ class Model(RuleBasedStateMachine):
         return str(next(row["id"] for row in rows(self.database) if key(row) == name))
 
     @staticmethod
-    def _is_done(verb: Callable[[], None]) -> bool:
+    def _is_done(verb: Callable[[], object]) -> bool:
         try:
             verb()
         except WrongRequest:

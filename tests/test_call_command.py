@@ -223,7 +223,21 @@ def test_a_task_that_is_over_is_called_all_the_same_and_said_to_be(environ: dict
     task = add_task(database, state="stopped")
     done = asked("call", UPDATE, "--task", task, "--set", "Duration=20", "--no-wait", environ=environ)
     assert done.returncode == 0
-    assert "the catalogue has the task as stopped" in done.stderr
+    assert (
+        "the run is over (its task has stopped): the vendor may refuse the call, or it could reach another"
+        in done.stderr
+    )
+
+
+@on_sqlite
+def test_a_task_that_was_followed_by_another_run_is_said_to_be_over(
+    environ: dict[str, str], database: Database
+) -> None:
+    task = add_task(database)
+    add_task(database, id="tsk_next", run=2)
+    done = asked("call", UPDATE, "--task", task, "--set", "Duration=20", "--dry-run", environ=environ)
+    assert done.returncode == 0
+    assert "the run is over (run 2 of its task has begun)" in done.stderr
 
 
 def test_a_number_that_must_grow_is_set_with_each_attempt(

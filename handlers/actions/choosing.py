@@ -1,30 +1,37 @@
 """Which actions are retried together: chosen by filter, oldest first, as many at once as a request can wait for.
 
-What is about a run that is over is left out, and counted, so that people know of it.
+What is about a run that is over, or a step that the one before it keeps back, is left out, and counted, so that people
+know of it; so is what a newer call makes superfluous.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
-from handlers.actions.stages import DEAD
-from handlers.actions.verbs import RETRIABLE, retry_some, tasks_of
+from handlers.actions.db_time import db_time
+from handlers.actions.overtaking import overtaken
+from handlers.actions.reviving import MOST_AT_ONCE as PORTION
+from handlers.actions.reviving import RETRIABLE, revive, steps_left_out
+from handlers.actions.stages import AGAIN, DEAD
+from handlers.actions.verbs import tasks_of
 from handlers.errors import WrongRequest
 from handlers.questions import CAP, matching
 from handlers.questions.filters import ACTIONS, Filters
 from handlers.tables import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
-    from handlers.actions.verbs import Over
+    from handlers.actions.overtaking import Covers
+    from handlers.actions.reviving import Over
     from handlers.database import Database
 
 #: actions that one call retries
@@ -37,47 +44,85 @@ _CHUNK: Final = 500
 class Retried:
     """What became, or would become, of the actions that a filter chose."""
 
+    #: those that are made again
     count: int
     #: there are more than one call takes: call again
     more: bool
-    #: of those that were looked at, the ones about runs that are over
+    #: of those that were looked at, the ones that stay as they are: their run is over, or the step before is not done
     left_out: int
+    #: those that end so, for a newer call sets all that they would
+    superseded: int
 
 
-def preview_retry(connection: Connection, filters: Filters, *, over: Over, cap: int = CAP) -> Retried:
+def preview_retry(
+    connection: Connection, filters: Filters, *, over: Over, covers: Covers | None = None, cap: int = CAP
+) -> Retried:
     """Count what retry_matching() would take, up to `cap`. Raise WrongRequest as that."""
-    ids, left_out = _chosen(lambda: nullcontext(connection), filters, over, cap)
-    return Retried(count=min(len(ids), cap), more=len(ids) > cap, left_out=left_out)
+    ids: list[str] = []
+    held: dict[str, str] = {}
+    left_out = 0
+    for some, late in _chosen(lambda: nullcontext(connection), filters, over):
+        steps, early = steps_left_out(connection, some, coming=set(ids))
+        held |= steps
+        ids += (action for action in some if action not in early)
+        left_out += late + len(early)
+        if len(ids) > cap:
+            break
+    taken = [action for action in ids[:cap] if action not in held]
+    superseded = 0 if covers is None else len(overtaken(connection, taken, covers))
+    count = min(len(ids), cap) - superseded
+    return Retried(count=count, more=len(ids) > cap, left_out=left_out, superseded=superseded)
 
 
-def retry_matching(database: Database, filters: Filters, *, over: Over, now: int, most: int = MOST_AT_ONCE) -> Retried:
-    """Make the calls of every matching action again; without a state those that are dead. `now` in milliseconds UTC.
+def retry_matching(  # noqa: PLR0913 - what decides about each, and how many
+    database: Database,
+    filters: Filters,
+    *,
+    over: Over,
+    covers: Covers | None = None,
+    now: int | None = None,
+    most: int = MOST_AT_ONCE,
+) -> Retried:
+    """Make the calls of every matching action again; without a state those that are dead.
 
-    Raises WrongRequest for filters that actions don't have, and for a state from which nothing is retried.
+    What waits for its next try and is due already is no matter: its call is about to be made. `now` in milliseconds
+    UTC, unless given the database's. Raises WrongRequest for filters that actions don't have, and for a state from
+    which nothing is retried.
     """
-    ids, left_out = _chosen(database.read, filters, over, most)
-    done = retry_some(database, ids[:most], over=over, now=now)
-    return Retried(count=done, more=len(ids) > most, left_out=left_out)
+    numbers: Counter[str] = Counter()
+    left, more = most, False
+    for ids, late in _chosen(database.read, filters, over):
+        numbers["left_out"] += late
+        start = 0
+        while start < len(ids) and left > 0:
+            some = ids[start : start + min(left, PORTION)]
+            start += len(some)
+            done = revive(database, some, over=over, covers=covers, now=now)
+            left -= len(done.retried) + len(done.superseded)
+            found = {"count": done.retried, "superseded": done.superseded, "left_out": done.left_out}
+            numbers.update({name: len(those) for name, those in found.items()})
+        if start < len(ids):
+            more = True
+            break
+    return Retried(count=numbers["count"], more=more, left_out=numbers["left_out"], superseded=numbers["superseded"])
 
 
 def _chosen(
-    opened: Callable[[], AbstractContextManager[Connection]], filters: Filters, over: Over, most: int
-) -> tuple[list[str], int]:
-    """Return what can be retried, at most a chunk more than `most`, and how many were left out on the way."""
-    narrowed = _narrowed(filters)
-    query = matching(ACTIONS, narrowed).order_by(actions.c.id).limit(_CHUNK)
-    ids: list[str] = []
-    last, left_out = "", 0
-    while len(ids) <= most:
+    opened: Callable[[], AbstractContextManager[Connection]], filters: Filters, over: Over
+) -> Iterator[tuple[list[str], int]]:
+    """Yield what can be retried, a chunk at a time, with how many were left out of each."""
+    query = matching(ACTIONS, _narrowed(filters)).order_by(actions.c.id).limit(_CHUNK)
+    last = ""
+    while True:
         with opened() as connection:
-            some = list(connection.execute(query.where(actions.c.id > last)).scalars())
+            # What is due needs nobody to hurry it; else it would be chosen again and again.
+            is_waiting = or_(actions.c.state != AGAIN, actions.c.due_at > db_time(connection) // 1000)
+            some = list(connection.execute(query.where(actions.c.id > last, is_waiting)).scalars())
             late = _late(connection, some, over)
-        ids += (action for action in some if action not in late)
-        left_out += len(late)
+        yield [action for action in some if action not in late], len(late)
         if len(some) < _CHUNK:
-            break
+            return
         last = some[-1]
-    return ids, left_out
 
 
 def _late(connection: Connection, some: list[str], over: Over) -> set[str]:

@@ -80,6 +80,18 @@ def coalesce(connection: Connection, rows: Sequence[dict[str, Any]], covers: Cov
     _end_waiting(connection, [(one.id, newer.id) for one, newer in pairs if one.row is None], now)
 
 
+def follow(connection: Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """Let what is held by the first of each pair wait for the second, which is newer."""
+    if pairs:
+        rows = [{"id": one, "newer": newer} for one, newer in pairs]
+        connection.execute(many(connection, _FOLLOW, id="text", newer="text"), as_rows(rows))
+
+
+def why_superseded(newer: str) -> str:
+    """Say why a call was not made."""
+    return f"{newer}, which is newer, sets all that it would"
+
+
 def _covered(calls: Iterable[_Call], covers: Covers) -> Iterator[tuple[_Call, _Call]]:
     """Yield the calls that a newer one covers, with the newer; the newest come first."""
     newer: list[_Call] = []
@@ -104,7 +116,13 @@ def _end_planned(pairs: Sequence[tuple[_Call, _Call]], rows: Sequence[dict[str, 
     for one, newer in pairs:
         if one.row is not None:
             followed[one.id] = newer.id
-            ended = {"state": SUPERSEDED, "stage": OVER, "reason": _why(newer.id), "newer": newer.id, "ended_at": now}
+            ended = {
+                "state": SUPERSEDED,
+                "stage": OVER,
+                "reason": why_superseded(newer.id),
+                "newer": newer.id,
+                "ended_at": now,
+            }
             one.row.update(ended)
     for row in rows:
         if row["stage"] == HELD:
@@ -114,12 +132,11 @@ def _end_planned(pairs: Sequence[tuple[_Call, _Call]], rows: Sequence[dict[str, 
 def _end_waiting(connection: Connection, pairs: Sequence[tuple[str, str]], now: int) -> None:
     if not pairs:
         return
-    rows = [{"id": one, "newer": newer} for one, newer in pairs]
     # First, while they wait: an end takes what follows with it.
-    connection.execute(many(connection, _FOLLOW, id="text", newer="text"), as_rows(rows))
+    follow(connection, pairs)
     for newer in dict.fromkeys(newer for _, newer in pairs):
         ended = [one for one, by in pairs if by == newer]
-        lanes.end(connection, ended, now=now, reason=_why(newer), state=SUPERSEDED, newer=newer)
+        lanes.end(connection, ended, now=now, reason=why_superseded(newer), state=SUPERSEDED, newer=newer)
 
 
 def _heads(connection: Connection, wanted: Sequence[dict[str, Any]]) -> Mapping[str, list[_Call]]:
@@ -153,7 +170,3 @@ def _call_of(told: Mapping[str, Any] | RowMapping, row: dict[str, Any] | None = 
 
 def _turn(one: _Call) -> str:
     return one.turn
-
-
-def _why(newer: str) -> str:
-    return f"{newer}, which is newer, sets all that it would"

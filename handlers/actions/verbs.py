@@ -9,48 +9,31 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sqlalchemy import select, text
 
 from handlers.actions import lanes
+from handlers.actions.db_time import db_time
 from handlers.actions.endings import count_at_once, note, noted
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import USED_PART, Planned, read_schedule
 from handlers.actions.planning import plan
-from handlers.actions.regiving import taken, with_names
-from handlers.actions.row_locks import lock_rows
-from handlers.actions.stages import AGAIN, CANCELLED, DEAD, DONE, HELD, OVER, PLANNED, READY
-from handlers.database import once_more
+from handlers.actions.regiving import with_names
+from handlers.actions.reviving import MOST_AT_ONCE, RETRIABLE, revive
+from handlers.actions.stages import AGAIN, DEAD, DONE, OVER, PLANNED, READY
 from handlers.errors import WrongRequest
 from handlers.fields import storable
 from handlers.tables import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from handlers.actions.overtaking import Covers
+    from handlers.actions.reviving import Over
     from handlers.database import Database
 
-    #: returns those of some tasks whose run is over or was followed by another, each with the reason; in a transaction
-    #: that writes it keeps that so until its end
-    Over = Callable[[Connection, Collection[str]], Mapping[str, str]]
-
-#: most actions that one transaction changes; on SQLite others wait meanwhile
-_MOST_AT_ONCE: Final = 32
-#: the states of what can be tried again by hand
-RETRIABLE: Final = frozenset({DEAD, CANCELLED, AGAIN})
-
-_TOO_LATE: Final = "the run that it is about is over ({}), and a call could reach another run of that name"
-_REVIVE: Final = """
-    UPDATE actions SET state = 'planned', stage = CASE WHEN actions.lane IS NULL THEN 'ready' ELSE 'waiting' END,
-        reason = NULL, newer = NULL, ended_at = NULL, expires_at = NULL, tries = 0, first_at = NULL, due_at = r.now,
-        due_since = r.now
-    FROM {rows} WHERE actions.id = r.id AND actions.stage = 'over' AND actions.state IN ('dead', 'cancelled')
-    RETURNING actions.id"""
-_HURRY: Final = """
-    UPDATE actions SET due_at = r.now, tries = 0, first_at = NULL, expires_at = NULL
-    FROM {rows} WHERE actions.id = r.id AND actions.stage IN ('ready', 'waiting') AND actions.state = 'again'
-    RETURNING actions.id"""
 _LATEST: Final = """
     SELECT r.id, (SELECT max(g.generation) FROM actions AS g WHERE g.rule = t.rule AND g.subject = t.subject
         AND g.change = t.change) AS generation FROM {rows} JOIN actions AS t ON t.id = r.id"""
+_NOTHING: Final[Mapping[str, str]] = {}
 _TOLD: Final = text(
     "UPDATE actions SET result = :result, result_detail = :detail, result_at = :now,"
     " state = CASE WHEN :result = 'failed' THEN 'dead' ELSE 'done' END,"
@@ -59,54 +42,60 @@ _TOLD: Final = text(
 )
 
 
-def retry(database: Database, action: str, *, over: Over, now: int) -> None:
-    """Make a call again, from now and by its whole schedule; `now` in milliseconds UTC.
+def retry(
+    database: Database, action: str, *, over: Over, covers: Covers | None = None, now: int | None = None
+) -> str | None:
+    """Make a call again, from now and by its whole schedule; `now` in milliseconds UTC, unless given the database's.
 
-    Somebody wants it made: its rule's max_age does not hold for it any more, nor for the steps after it.
+    Somebody wants it made: its rule's max_age does not hold for it any more, nor for the steps after it. Yet where
+    `covers` tells that a newer call makes it superfluous, it ends superseded: made now, it would put an older state
+    back. Returns that then as its reason, else None.
 
-    Raises WrongRequest where there is no such action, where it is neither dead, cancelled nor waiting to be tried, and
-    where it is about a run that is over: vendors use names again, so that it could reach another run; and where a name
-    that it gives, or a step after it, is another task's by now.
+    Raises WrongRequest where there is no such action, where it is neither dead, cancelled nor waiting to be tried,
+    where the step before it is not done, and where it is about a run that is over: vendors use names again, so that it
+    could reach another run.
     """
-    done, refused = _retry(database, [action], over, now)
-    if action in refused:
-        raise WrongRequest({"id": f"{_TOO_LATE.format(refused[action])}; `reelhook call` makes one by hand"})
-    if not done:
-        raise WrongRequest({"id": _why_not(database, action, "retried", RETRIABLE)})
+    revived = revive(database, [action], over=over, covers=covers, now=now)
+    if action in revived.left_out or not (revived.retried or revived.superseded):
+        raise WrongRequest({"id": _why_not(database, action, "retried", RETRIABLE, revived.left_out)})
+    return revived.superseded.get(action)
 
 
-def retry_some(database: Database, ids: Sequence[str], *, over: Over, now: int) -> int:
+def retry_some(
+    database: Database, ids: Sequence[str], *, over: Over, covers: Covers | None = None, now: int | None = None
+) -> int:
     """Retry those of the actions that can be retried; return how many that were. `now` in milliseconds UTC."""
-    portions = (ids[start : start + _MOST_AT_ONCE] for start in range(0, len(ids), _MOST_AT_ONCE))
-    return sum(_retry(database, some, over, now)[0] for some in portions)
+    portions = (ids[start : start + MOST_AT_ONCE] for start in range(0, len(ids), MOST_AT_ONCE))
+    return sum(len(revive(database, some, over=over, covers=covers, now=now).retried) for some in portions)
 
 
-def cancel(database: Database, action: str, *, now: int, reason: str = "cancelled by hand") -> None:
-    """End an action that nobody has in hand, with the steps after it; `now` in milliseconds UTC.
+def cancel(database: Database, action: str, *, now: int | None = None, reason: str = "cancelled by hand") -> None:
+    """End an action that nobody has in hand, with the steps after it; `now` in milliseconds UTC, or the database's.
 
     Raises WrongRequest where there is no such action, where it is over, or where its call is under way.
     """
     with database.write() as connection:
         lane = _lanes(connection, [action])
         lanes.lock(connection, lane)
-        ended = lanes.end(connection, [action], now=now, reason=storable(reason))
+        ended = lanes.end(connection, [action], now=_at(connection, now), reason=storable(reason))
         lanes.set_heads(connection, lane)
     count_at_once(database, noted(connection))
     if not ended:
         raise WrongRequest({"id": _why_not(database, action, "cancelled", {PLANNED, AGAIN})})
 
 
-def rerun(database: Database, ids: Collection[str], *, over: Over, now: int) -> int:
+def rerun(database: Database, ids: Collection[str], *, over: Over, now: int | None = None) -> int:
     """Repeat actions that were done, or died, as a new generation that is linked to them; return how many.
 
-    The same parameters, in the order that they were planned in; `now` in milliseconds UTC. What is neither done nor
-    dead is left out, and so is what is about a run that is over, with the steps after it. Steps of one change that are
-    repeated together wait for each other as they did. The rule's max_age does not hold for what somebody wants again.
+    The same parameters, in the order that they were planned in; `now` in milliseconds UTC, or the database's. What is
+    neither done nor dead is left out, and so is what is about a run that is over, with the steps after it. Steps of one
+    change that are repeated together wait for each other as they did. The rule's max_age does not hold for what
+    somebody wants again.
     """
     wanted, done = sorted(ids), 0
-    for start in range(0, len(wanted), _MOST_AT_ONCE):
+    for start in range(0, len(wanted), MOST_AT_ONCE):
         with database.write() as connection:
-            some = wanted[start : start + _MOST_AT_ONCE]
+            some = wanted[start : start + MOST_AT_ONCE]
             query = select(actions).where(actions.c.id.in_(some), actions.c.state.in_((DONE, DEAD)))
             found = [dict(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
             late = too_late(found, over(connection, tasks_of(found)))
@@ -114,7 +103,7 @@ def rerun(database: Database, ids: Collection[str], *, over: Over, now: int) -> 
             latest = many(connection, _LATEST, id="text")
             last = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
             generations = {row.id: row.generation for row in last}
-            plan(connection, with_names(connection, list(_repetitions(rows, generations))), now=now)
+            plan(connection, with_names(connection, list(_repetitions(rows, generations))), now=_at(connection, now))
             done += len(rows)
         count_at_once(database, noted(connection))
     return done
@@ -138,21 +127,23 @@ def too_late(rows: Iterable[Mapping[str, Any]], over: Mapping[str, str]) -> set[
 
 
 def record_result(
-    database: Database, action: str, result: Literal["done", "failed"], *, detail: str = "", now: int
+    database: Database, action: str, result: Literal["done", "failed"], *, detail: str = "", now: int | None = None
 ) -> None:
     """Note what a consumer that finished later made of an action; one that failed is dead, and can be retried.
 
-    Raises WrongRequest where there is no such action or where it was not done.
+    A later word replaces an earlier one, until the action is retried: then only what becomes of that counts. `now` in
+    milliseconds UTC, unless given the database's. Raises WrongRequest where there is no such action or where it is not
+    done, or dead by its consumer's word.
     """
     if result not in {"done", "failed"}:
         raise WrongRequest({"result": f"is {result!r}; expected done or failed"})
     told = storable(detail)
-    values = {"id": action, "result": result, "detail": told, "now": now, "reason": f"its consumer failed: {told}"}
+    values = {"id": action, "result": result, "detail": told, "reason": f"its consumer failed: {told}"}
     died = select(actions.c.operation).where(actions.c.id == action, actions.c.state == DONE)
     with database.write() as connection:
         # Only the first word of a failure is a death; its row is kept from others, who may say the same now.
         operations = list(connection.execute(died.with_for_update()).scalars())
-        is_noted = connection.execute(_TOLD, values).rowcount == 1
+        is_noted = connection.execute(_TOLD, values | {"now": _at(connection, now)}).rowcount == 1
         if result == "failed":
             note(connection, DEAD, operations)
     count_at_once(database, noted(connection))
@@ -160,62 +151,24 @@ def record_result(
         raise WrongRequest({"id": _why_not(database, action, "given a result", {DONE})})
 
 
-@once_more
-def _retry(database: Database, some: Sequence[str], over: Over, now: int) -> tuple[int, Mapping[str, str]]:
-    """Return how many are made again, and of those about runs that are over, why they are not."""
-    with database.write() as connection:
-        # The families come before the lanes, as where events are folded.
-        ended = over(connection, _tasks(connection, some))
-        refused = _refused(connection, some, ended)
-        lost = taken(connection, some)
-        rows = as_rows([{"id": action, "now": now} for action in some if not {action} & {*refused, *lost}])
-        found = _lanes(connection, some)
-        lanes.lock(connection, found)
-        lock_rows(connection, some)
-        revived = list(connection.execute(many(connection, _REVIVE, id="text", now="bigint"), rows).scalars())
-        hurried = list(connection.execute(many(connection, _HURRY, id="text", now="bigint"), rows).scalars())
-        lanes.take_back_after(connection, revived)
-        _end_steps(connection, ended, now)
-        lanes.set_heads(connection, found)
-    count_at_once(database, noted(connection))
-    return len(revived) + len(hurried), refused
-
-
-def _tasks(connection: Connection, some: Sequence[str]) -> set[str]:
-    """Return the tasks of the actions: the steps after them may need a run where they don't."""
-    query = select(actions.c.task).where(actions.c.id.in_(some), actions.c.task.is_not(None))
-    return set(connection.execute(query).scalars())
-
-
-def _refused(connection: Connection, some: Sequence[str], ended: Mapping[str, str]) -> Mapping[str, str]:
-    if not ended:
-        return {}
-    query = select(actions.c.id, actions.c.task).where(
-        actions.c.id.in_(some), actions.c.needs_run, actions.c.task.in_(ended), actions.c.state.in_(RETRIABLE)
-    )
-    return {row.id: ended[row.task] for row in connection.execute(query)}
-
-
-def _end_steps(connection: Connection, ended: Mapping[str, str], now: int) -> None:
-    """End the steps that were just taken back and are about runs that are over; being held, they are in no lane yet."""
-    for task, reason in sorted(ended.items()):
-        held = select(actions.c.id).where(actions.c.task == task, actions.c.needs_run, actions.c.stage == HELD)
-        lanes.end(connection, list(connection.execute(held).scalars()), now=now, reason=reason)
+def _at(connection: Connection, now: int | None) -> int:
+    return db_time(connection) // 1000 if now is None else now
 
 
 def _lanes(connection: Connection, ids: Collection[str]) -> list[str | None]:
     return list(connection.execute(select(actions.c.lane).where(actions.c.id.in_(ids))).scalars())
 
 
-def _why_not(database: Database, action: str, what: str, states: Collection[str]) -> str:
+def _why_not(
+    database: Database, action: str, what: str, states: Collection[str], left_out: Mapping[str, str] = _NOTHING
+) -> str:
     query = select(actions.c.state, actions.c.stage).where(actions.c.id == action)
     with database.read() as connection:
         row = connection.execute(query).one_or_none()
-        lost = taken(connection, [action] if what == "retried" else [])
     if row is None:
         return f"there is no action {action}"
-    if action in lost:
-        return lost[action]
+    if action in left_out:
+        return left_out[action]
     if row.stage not in {OVER, READY} and row.state in states:
         return "its call is about to be made or under way; try again in a moment"
     return f"the action is {row.state}; only one that is {' or '.join(sorted(states))} can be {what}"

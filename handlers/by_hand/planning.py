@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from handlers.actions import Planned, plan
+from handlers.actions.db_time import db_time
 from handlers.actions.endings import add_to, noted
 from handlers.actions.figures import PLANNED
 from handlers.errors import DatabaseAway
@@ -29,13 +30,15 @@ RULE: Final = "(by hand)"
 CHANGE: Final = "call"
 
 
-def plan_by_hand(database: Database, settings: Settings, wanted: Wanted, *, now: int) -> str:
-    """Plan the call, for whatever worker comes first; return its action's id. `now` in milliseconds UTC.
+def plan_by_hand(database: Database, settings: Settings, wanted: Wanted) -> str:
+    """Plan the call, for whatever worker comes first; return its action's id.
 
     It may be refused there and then, for what earlier calls said of its task. Raises DatabaseAway.
     """
-    planned = _planned(settings, wanted, now)
     with database.write() as connection:
+        # The database's clock: by another that goes ahead, it would be due later, and come after others of its lane.
+        now = db_time(connection) // 1000
+        planned = _planned(settings, wanted, now)
         plan(connection, [planned], now=now, covers=covers)
         own = select(actions.c.id).where(actions.c.rule == RULE, actions.c.subject == planned.subject)
         action = str(connection.execute(own).scalar_one())

@@ -12,6 +12,7 @@ from handlers import actions, questions
 from handlers.catalogue.endings import over_for_good, over_now
 from handlers.clock import now_ms
 from handlers.errors import WrongRequest
+from handlers.inbox.consequences import covers
 from handlers.questions import acting
 from handlers.questions.filters import ACTIONS
 from webhook.api import action_models, change_models
@@ -52,10 +53,11 @@ def _add_verbs(blueprint: APIBlueprint, database: Database) -> None:
         """Make a call again.
 
         At once, by its whole schedule, and whatever its rule's max_age. It must be dead, cancelled, or waiting for its
-        next try, and not be about a run that is over.
+        next try, and not be about a run that is over; and the step before it must be done, or to be made still. Where a
+        newer call sets all that it would, it ends `superseded` instead.
         """
         with _possible(database, path.id):
-            actions.retry(database, path.id, over=over_for_good, now=now_ms())
+            actions.retry(database, path.id, over=over_for_good, covers=covers)
         return _shown(database, path.id)
 
     @blueprint.post("/actions/<id>/cancel", operation_id="cancel_action", **_ONE)
@@ -66,7 +68,7 @@ def _add_verbs(blueprint: APIBlueprint, database: Database) -> None:
         The steps after it are cancelled with it. A call that is under way can't be.
         """
         with _possible(database, path.id):
-            actions.cancel(database, path.id, now=now_ms())
+            actions.cancel(database, path.id)
         return _shown(database, path.id)
 
     @blueprint.post("/actions/<id>/result", operation_id="record_result", **_ONE)
@@ -75,10 +77,11 @@ def _add_verbs(blueprint: APIBlueprint, database: Database) -> None:
         """Say what became of a hand-over that was done.
 
         For a consumer that finishes later. One that failed is dead, and can be retried; a later word replaces an
-        earlier one.
+        earlier one, until it is retried: what was said before counts no more, and only once the hand-over is done again
+        can more be said.
         """
         with _possible(database, path.id):
-            actions.record_result(database, path.id, body.result, detail=body.detail, now=now_ms())
+            actions.record_result(database, path.id, body.result, detail=body.detail)
         return _shown(database, path.id)
 
 
@@ -94,15 +97,17 @@ def _add_retries(blueprint: APIBlueprint, database: Database) -> None:
         """Make many calls again.
 
         The filters choose them, oldest first, at most 1000 in one call; without a state, those that are dead. With
-        `preview` they are only counted. What is about a run that is over is left out, and counted apart.
+        `preview` they are only counted. Left out, and counted apart, is what is about a run that is over, and a step
+        where the one before it is not done. What a newer call makes superfluous ends `superseded`. Of what waits for
+        its next try, only what is not due yet is meant.
         """
         if body.preview:
             with database.read(patience=PATIENCE) as connection:
-                found = actions.preview_retry(connection, body.filters(), over=over_now)
+                found = actions.preview_retry(connection, body.filters(), over=over_now, covers=covers)
         else:
-            found = actions.retry_matching(database, body.filters(), over=over_for_good, now=now_ms())
+            found = actions.retry_matching(database, body.filters(), over=over_for_good, covers=covers)
         told = {"count": found.count, "capped": found.more, "left_out": found.left_out}
-        return told | {"preview": bool(body.preview)}
+        return told | {"superseded": found.superseded, "preview": bool(body.preview)}
 
 
 def _add_switches(blueprint: APIBlueprint, database: Database, settings: Settings) -> None:

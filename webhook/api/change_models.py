@@ -46,7 +46,12 @@ class Retried(BaseModel):
 
     count: int = about("Actions whose calls are made again; with `preview`, that would be.", 12)
     capped: bool = about("There are more: call again. With `preview`: there are more than `count`.")
-    left_out: int = about("Actions among those that were looked at whose run is over: they stay as they are.", 0)
+    left_out: int = about(
+        "Actions among those that were looked at that stay as they are: their run is over, or the step before them is "
+        "not done.",
+        0,
+    )
+    superseded: int = about("Actions that end so instead: a newer call sets all that they would.", 0)
     preview: bool = about("Nothing was changed.")
 
 

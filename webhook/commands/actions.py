@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from webhook.commands.lists import Noun, dumped, group_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from handlers.actions.choosing import Retried
     from handlers.database import Database
 
 #: most actions that one command retries
@@ -68,12 +68,18 @@ def retry(ids: Sequence[str], *, as_json: bool) -> None:
     """Make calls again: at once, and by their whole schedule.
 
     An action can be retried that is dead, cancelled, or waiting for its next try, unless it is about a run that is
-    over. It is made whatever its rule's max_age.
+    over, or the step before it is not done. It is made whatever its rule's max_age; where a newer call sets all that it
+    would, it ends superseded instead.
     """
     from handlers.actions import retry
     from handlers.catalogue.endings import over_for_good
+    from handlers.inbox.consequences import covers
 
-    _each(ids, "retried", partial(retry, over=over_for_good), as_json=as_json)
+    def retry_one(database: Database, one: str) -> None:
+        if (why := retry(database, one, over=over_for_good, covers=covers)) is not None:
+            click.echo(f"{one} is not made again, and ends superseded: {why}", err=True)
+
+    _each(ids, "retried", retry_one, as_json=as_json)
 
 
 @actions.command()
@@ -98,22 +104,24 @@ def retry_all(*, preview: bool, yes: bool, as_json: bool, **values: Any) -> None
     """Make the calls again that the filters let through.
 
     Without --state the dead ones are meant; `cancelled` and `again` are the other states that can be retried. Says how
-    many there are and asks before it begins. What is about a run that is over is left out, and counted apart.
+    many there are and asks before it begins. Left out, and counted apart, is what is about a run that is over, and a
+    step where the one before it is not done; what a newer call makes superfluous ends superseded.
     """
     from handlers.actions import preview_retry, retry_matching
     from handlers.catalogue.endings import over_for_good, over_now
-    from handlers.clock import now_ms
+    from handlers.inbox.consequences import covers
     from webhook.commands.at_hand import load_settings, opened
 
     filters = to_filters(values)
     with opened(load_settings()) as database:
         with database.read() as connection:
-            seen = preview_retry(connection, filters, over=over_now)
-        _tell_left_out(seen.left_out, as_json=as_json)
-        found, apart = (seen.count, seen.more), {"left_out": seen.left_out}
+            seen = preview_retry(connection, filters, over=over_now, covers=covers)
+        _tell_not_retried(seen, as_json=as_json)
+        found, apart = (seen.count, seen.more), {"left_out": seen.left_out, "superseded": seen.superseded}
         if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json, **apart):
-            done = retry_matching(database, filters, over=over_for_good, now=now_ms(), most=_MOST)
-            tell(_numbers("retried", done.count, done.left_out, as_json=as_json), as_json=as_json)
+            done = retry_matching(database, filters, over=over_for_good, covers=covers, most=_MOST)
+            apart = {"left_out": done.left_out, "superseded": done.superseded} if as_json else {}
+            tell({"retried": done.count} | apart, as_json=as_json)
 
 
 @actions.command()
@@ -145,7 +153,6 @@ def rerun(*, preview: bool, yes: bool, as_json: bool, condition: str | None, **v
     last is repeated. Says how many there are and asks before it begins. What is about a run that is over is left out
     with the steps after it, and counted apart.
     """
-    from handlers.clock import now_ms
     from handlers.questions.filters import Filters
     from handlers.rerunning import choose, read_condition
     from handlers.rerunning import rerun as repeat
@@ -161,8 +168,8 @@ def rerun(*, preview: bool, yes: bool, as_json: bool, condition: str | None, **v
         _tell_left_out(chosen.too_late, as_json=as_json)
         found, apart = (chosen.count, False), {"left_out": chosen.too_late}
         if goes_on(found, "action", "actions", "Repeat", "", preview=preview, yes=yes, as_json=as_json, **apart):
-            done = repeat(database, chosen, now=now_ms())
-            tell(_numbers("repeated", done, chosen.too_late, as_json=as_json), as_json=as_json)
+            done = repeat(database, chosen)
+            tell({"repeated": done} | (apart if as_json else {}), as_json=as_json)
 
 
 @actions.command()
@@ -176,8 +183,8 @@ def result(action: str, outcome: Any, *, detail: str) -> None:  # noqa: ANN401 (
     """
     from handlers.actions import record_result
 
-    def record(database: Database, one: str, *, now: int) -> None:
-        record_result(database, one, outcome, detail=detail, now=now)
+    def record(database: Database, one: str) -> None:
+        record_result(database, one, outcome, detail=detail)
 
     _each([action], "noted", record, as_json=False)
 
@@ -245,9 +252,8 @@ def stopped(*, as_json: bool) -> None:
         click.echo("Nothing is stopped.")
 
 
-def _each(ids: Sequence[str], what: str, verb: Callable[..., None], *, as_json: bool) -> None:
+def _each(ids: Sequence[str], what: str, verb: Callable[[Database, str], None], *, as_json: bool) -> None:
     """Do it to each of the actions; tell how many that were, and why of each that could not be."""
-    from handlers.clock import now_ms
     from webhook.commands.at_hand import load_settings, opened
 
     problems = []
@@ -255,7 +261,7 @@ def _each(ids: Sequence[str], what: str, verb: Callable[..., None], *, as_json: 
         for one in ids:
             try:
                 _expect_id(one)
-                verb(database, one, now=now_ms())
+                verb(database, one)
             except WrongRequest as exc:
                 problems.append(f"{one}: {exc.wrong['id']}")
     done = len(ids) - len(problems)
@@ -275,9 +281,17 @@ def _tell_left_out(count: int, *, as_json: bool) -> None:
         click.echo(f"{some} over, and a call could reach another run of that name.", err=True)
 
 
-def _numbers(what: str, done: int, left_out: int, *, as_json: bool) -> dict[str, int]:
-    """Return what was done, and for programs what was left out."""
-    return {what: done, "left_out": left_out} if as_json else {what: done}
+def _tell_not_retried(seen: Retried, *, as_json: bool) -> None:
+    """Tell people of those that are not made again, and why."""
+    if as_json:
+        return
+    if seen.left_out:
+        some = "1 action is" if seen.left_out == 1 else f"{seen.left_out} actions are"
+        why = "a run is over, so that a call could reach another of that name, or the step before it is not done"
+        click.echo(f"{some} left out: {why}.", err=True)
+    if seen.superseded:
+        some = "1 action ends" if seen.superseded == 1 else f"{seen.superseded} actions end"
+        click.echo(f"{some} superseded instead: a newer call sets all that it would.", err=True)
 
 
 def _expect_id(action: str) -> None:

@@ -124,16 +124,18 @@ def _want(
 
 
 def _task(database: Database, task: str) -> Item:
+    from handlers.catalogue.endings import over_now
     from handlers.questions import show_task
 
-    found = None
+    found, over = None, {}
     if task.isascii() and task.isprintable():  # nothing else is an id, and some of it no database takes
         with database.read() as connection:
             found = show_task(connection, task)
+            over = over_now(connection, [task])
     if found is None:
         raise WrongRequest({"--task": f"there is no task {task}; `reelhook tasks list` shows them"})
-    if found["state"] in {"stopped", "failed"}:
-        _say(f"the catalogue has the task as {found['state']}; the vendor may refuse the call")
+    if task in over:
+        _say(f"the run is over ({over[task]}): the vendor may refuse the call, or it could reach another of that name")
     return found
 
 
@@ -150,9 +152,8 @@ def _show(wanted: Wanted) -> bool:
 def _make(database: Database, settings: Settings, wanted: Wanted, seconds: float | None) -> bool:
     """Plan the call and wait so many seconds for its end; return whether it is done, or was not waited for (None)."""
     from handlers.by_hand import hindrances, plan_by_hand
-    from handlers.clock import now_ms
 
-    action = plan_by_hand(database, settings, wanted, now=now_ms())
+    action = plan_by_hand(database, settings, wanted)
     if seconds is None:
         click.echo(action)
         return True
