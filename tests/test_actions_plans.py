@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from planning import AGAIN, DONE, call, claim, emptied, make, make_due, opened, plan, post
-from sqlalchemy import event, text
+from planning import AGAIN, DONE, call, claim, emptied, make, make_due, none_over, opened, plan, post, rows
+from sqlalchemy import event, text, update
 
-from handlers import actions
+from handlers import actions, tables
 from handlers.actions import Bound, Named, Once
 from handlers.actions.in_hand import Room
 from handlers.actions.quotas import Limiter
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from handlers.actions import Planned
     from handlers.database import Database
+
+
+_RETRIED = (tables.actions.c.subject.in_(("seg_7000", "seg_7001")),)
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
@@ -76,16 +79,24 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
     actions.give_back(database, claim(database, 2))
     with database.write() as connection:
         actions.cancel_for_tasks(connection, ["tsk_9"], reason="over", now=now_ms())
+    plan(
+        database, *(call(number, lane="lane 1", covers="x", step=step) for number in (7_000, 7_001) for step in (0, 1))
+    )
+    with database.write() as connection:
+        connection.execute(update(tables.actions).where(*_RETRIED).values(state="dead", stage="over", is_head=False))
+    ids = [row["id"] for row in rows(database) if row["subject"] in {"seg_7000", "seg_7001"}]
+    assert actions.retry_some(database, ids, over=none_over, covers=lambda *_: True) == 3
     event.remove(database.engine, "before_cursor_execute", note)
-    assert len(ran) > 25
+    assert len(ran) > 35
     gathered = set()
     with database.read() as connection:
         for statement, parameters in ran.items():
             if (
                 not re.search("actions|attempts|name_givers|identifiers|once_keys", statement)
-                or "SET due_at" in statement
+                or re.search("SET due_at=|SET state=", statement)
+                or "ORDER BY actions.id" in statement
             ):
-                continue  # the last is the test's own
+                continue  # the last are the test's own
             explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # type: ignore[arg-type] # as they came
             steps = [step[3] for step in explained]
             scans = [step for step in steps if re.match(r"SCAN (actions|[twhgi])\b(?! USING)", step)]

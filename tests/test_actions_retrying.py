@@ -106,6 +106,8 @@ def test_a_step_after_one_that_was_refused_can_never_be_made(database: Database)
     plan(database, post(1, refused="it can't be"), post(1, step=1))
     with pytest.raises(WrongRequest, match="was refused and never will be done"):
         retry(database, 1)
+    assert actions.retry_some(database, ids(database), over=none_over) == 0
+    assert states(database) == ["refused", "cancelled"]
 
 
 def test_a_step_that_is_retried_waits_for_the_one_before_it_and_for_no_batch(database: Database) -> None:
@@ -127,6 +129,7 @@ def test_a_step_is_not_retried_while_the_one_before_it_is_in_hand(database: Data
     (taken,) = claim(database)
     with pytest.raises(WrongRequest, match="is about to be made or under way; try again in a moment"):
         retry(database, 1)
+    assert actions.retry_some(database, ids(database), over=none_over) == 0
     make(database, taken)
     retry(database, 1)
     assert [one.step for one in claim(database)] == [1]

@@ -30,15 +30,15 @@ _HEADS: Final = f"""
 _WAITING: Final = f"""
     SELECT * FROM (
         SELECT {_COLUMNS}, row_number() OVER (PARTITION BY t.lane ORDER BY t.turn DESC) AS place
-        FROM {{rows}} JOIN actions AS t ON t.lane = r.lane WHERE t.stage = 'waiting' AND t.turn > r.turn) AS w
-    WHERE w.place <= {_LOOKED_AT}"""  # noqa: S608 - names only
+        FROM {{rows}} JOIN actions AS t ON t.lane = r.lane WHERE t.stage = 'waiting' AND t.turn > r.turn) AS near
+    WHERE near.place <= {_LOOKED_AT}"""  # noqa: S608 - names only
 # By task, which has an index: only what is open is found by its lane.
 _MADE: Final = f"""
     SELECT * FROM (
         SELECT {_COLUMNS}, row_number() OVER (PARTITION BY t.lane, t.covers ORDER BY t.turn DESC) AS place
         FROM {{rows}} JOIN actions AS t ON t.task = r.task AND t.lane = r.lane
-        WHERE t.state = 'done' AND t.covers IS NOT NULL AND t.turn > r.turn) AS m
-    WHERE m.place <= {_LOOKED_AT}"""  # noqa: S608 - names only
+        WHERE t.state = 'done' AND t.covers IS NOT NULL AND t.turn > r.turn) AS near
+    WHERE near.place <= {_LOOKED_AT}"""  # noqa: S608 - names only
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,8 @@ def steps_left_out(
             step: _why_early(row.before, row.state, row.stage)
             for step, row in before.items()
             if step not in early and row.stage in {OVER, CLAIMED}
-            if row.before in early or not (row.before in wanted or row.before in coming)
+            if not (row.state in {DEAD, CANCELLED} and (row.before in wanted or row.before in coming))
+            or row.before in early
         }
         early |= more
         is_settled = not more
