@@ -96,7 +96,7 @@ class Revived:
 def revive(
     database: Database, some: Sequence[str], *, over: Over, covers: Covers | None = None, now: int | None = None
 ) -> Revived:
-    """Make up to MOST_AT_ONCE calls again in one transaction; `now` in milliseconds UTC, unless given the database's."""
+    """Make up to MOST_AT_ONCE calls again at once; `now` in milliseconds UTC, unless given the database's."""
     with database.write() as connection:
         # The families come before the words, those before the lanes, as where events are folded; rows come last.
         ended = over(connection, _tasks(connection, some))
