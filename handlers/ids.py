@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import threading
@@ -15,6 +16,9 @@ _COUNTER_BITS = 80
 _lock = threading.Lock()
 _last_ms = 0
 _last_random = 0
+#: not the system's, which would let another thread go on for each: it has to differ, and is no secret
+_steps = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_steps.seed)
 
 
 def new_id(prefix: str) -> str:
@@ -27,8 +31,7 @@ def new_id(prefix: str) -> str:
         if now > _last_ms:
             _last_ms, _last_random = now, fresh
         else:
-            # Not from the system, which lets another thread go on for each: it has to differ, and is no secret.
-            _last_random += 1 + random.getrandbits(32)
+            _last_random += 1 + _steps.getrandbits(32)
         number = (_last_ms << _COUNTER_BITS) + _last_random
     return f"{prefix}_{_base32(number)}"
 

@@ -184,16 +184,16 @@ def test_a_field_of_any_other_type_is_read_or_quarantined_by_name(door: Door, na
 
 @pytest.mark.parametrize("date", _DATES)
 def test_a_date_that_does_not_exist_is_quarantined(door: Door, date: str) -> None:
-    told = door.post(file_created(StopTime=date))
+    told = door.post(file_created(StartTime=date))
     assert told.answer["status"] == "quarantined"
-    assert told.answer["reason"].startswith(f"StopTime is {date!r}:")
+    assert told.answer["reason"].startswith(f"StartTime is {date!r}:")
     assert "expected a time" in told.answer["reason"]
 
 
 def test_all_wrong_fields_are_named_at_once(door: Door) -> None:
-    told = door.post(file_created(AppId=None, TaskId=[], Url=7, Duration="long"))
+    told = door.post(file_created(AppId=None, TaskId=[], Url=7, StartTime="long ago"))
     assert told.answer["status"] == "quarantined"
-    for name in ("AppId", "TaskId", "Url", "Duration"):
+    for name in ("AppId", "TaskId", "Url", "StartTime"):
         assert name in told.answer["reason"]
 
 

