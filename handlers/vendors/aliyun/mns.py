@@ -78,7 +78,7 @@ def unwrap(body: bytes) -> dict[str, Any]:
             body = envelope.message
             tried.append("the envelope of a topic")
             continue
-        bare = _base64(body)
+        bare = None if body.startswith(b"{") else _base64(body)  # as most do, and nothing in base64
         if bare is None:
             return _object(body, tried)
         body = bare
