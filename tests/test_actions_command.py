@@ -105,7 +105,10 @@ def test_people_see_every_try_in_a_line_of_its_own(database: Database, environ: 
 
 def test_dead_calls_are_retried_by_name(database: Database, environ: dict[str, str]) -> None:
     ids = filled(database)
-    assert asked_json("actions", "retry", ids[0], ids[2], "--json", environ=environ) == {"retried": 2}
+    assert asked_json("actions", "retry", ids[0], ids[2], "--json", environ=environ) == {
+        "retried": 2,
+        "superseded": 0,
+    }
     assert states(database) == ["planned", "done", "again", "planned"]
     failed = asked("actions", "retry", ids[1], "act_none", "rec_1", ids[2], environ=environ)
     assert failed.returncode == 1
@@ -160,8 +163,11 @@ def test_what_a_newer_call_makes_superfluous_is_said_not_to_be_made_again(
     seen = asked("actions", "retry-all", "--preview", environ=environ)
     assert seen.stdout == "0 actions match.\n"
     assert "2 actions end superseded instead: a newer call sets all that it would." in seen.stderr
+    unasked = asked("actions", "retry-all", environ=environ)
+    assert (unasked.returncode, "0 actions (and 2 end superseded)" in unasked.stderr) == (2, True)
+    assert states(database) == ["dead", "dead", "done"], "nobody agreed to that"
     done = asked("actions", "retry", first, environ=environ)
-    assert done.returncode == 0
+    assert (done.returncode, done.stdout) == (0, "0 retried, 1 superseded\n")
     assert f"{first} is not made again, and ends superseded: {newest}, which is newer" in done.stderr
     assert asked_json("actions", "retry-all", "--yes", "--json", environ=environ) == {
         "retried": 0,

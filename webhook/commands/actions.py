@@ -12,7 +12,7 @@ from webhook.commands.filtering import Moment, filter_options, to_filters
 from webhook.commands.lists import Noun, dumped, group_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from handlers.actions.choosing import Retried
     from handlers.database import Database
@@ -75,11 +75,13 @@ def retry(ids: Sequence[str], *, as_json: bool) -> None:
     from handlers.catalogue.endings import over_for_good
     from handlers.inbox.consequences import covers
 
-    def retry_one(database: Database, one: str) -> None:
-        if (why := retry(database, one, over=over_for_good, covers=covers)) is not None:
-            click.echo(f"{one} is not made again, and ends superseded: {why}", err=True)
+    def retry_one(database: Database, one: str) -> str:
+        if (why := retry(database, one, over=over_for_good, covers=covers)) is None:
+            return "retried"
+        click.echo(f"{one} is not made again, and ends superseded: {why}", err=True)
+        return "superseded"
 
-    _each(ids, "retried", retry_one, as_json=as_json)
+    _each(ids, ("retried", "superseded"), retry_one, as_json=as_json)
 
 
 @actions.command()
@@ -90,9 +92,13 @@ def cancel(ids: Sequence[str], *, as_json: bool) -> None:
 
     A call that is under way can't be cancelled.
     """
-    from handlers.actions import cancel as cancel_one
+    from handlers.actions import cancel
 
-    _each(ids, "cancelled", cancel_one, as_json=as_json)
+    def cancel_one(database: Database, one: str) -> str:
+        cancel(database, one)
+        return "cancelled"
+
+    _each(ids, ("cancelled",), cancel_one, as_json=as_json)
 
 
 @actions.command("retry-all")
@@ -120,8 +126,8 @@ def retry_all(*, preview: bool, yes: bool, as_json: bool, **values: Any) -> None
         found, apart = (seen.count, seen.more), {"left_out": seen.left_out, "superseded": seen.superseded}
         if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json, **apart):
             done = retry_matching(database, filters, over=over_for_good, covers=covers, most=_MOST)
-            apart = {"left_out": done.left_out, "superseded": done.superseded} if as_json else {}
-            tell({"retried": done.count} | apart, as_json=as_json)
+            numbers = {"retried": done.count, "left_out": done.left_out, "superseded": done.superseded}
+            tell(numbers, as_json=as_json, text=_said_of(numbers, "retried", "superseded"))
 
 
 @actions.command()
@@ -183,10 +189,11 @@ def result(action: str, outcome: Any, *, detail: str) -> None:  # noqa: ANN401 (
     """
     from handlers.actions import record_result
 
-    def record(database: Database, one: str) -> None:
+    def record(database: Database, one: str) -> str:
         record_result(database, one, outcome, detail=detail)
+        return "noted"
 
-    _each([action], "noted", record, as_json=False)
+    _each([action], ("noted",), record, as_json=False)
 
 
 @actions.command()
@@ -252,22 +259,27 @@ def stopped(*, as_json: bool) -> None:
         click.echo("Nothing is stopped.")
 
 
-def _each(ids: Sequence[str], what: str, verb: Callable[[Database, str], None], *, as_json: bool) -> None:
-    """Do it to each of the actions; tell how many that were, and why of each that could not be."""
+def _each(ids: Sequence[str], words: Sequence[str], verb: Callable[[Database, str], str], *, as_json: bool) -> None:
+    """Do it to each of the actions; tell of how many what became, one of the words, and why of each nothing could."""
     from webhook.commands.at_hand import load_settings, opened
 
-    problems = []
+    numbers, problems = dict.fromkeys(words, 0), []
     with opened(load_settings()) as database:
         for one in ids:
             try:
                 _expect_id(one)
-                verb(database, one)
+                numbers[verb(database, one)] += 1
             except WrongRequest as exc:
                 problems.append(f"{one}: {exc.wrong['id']}")
-    done = len(ids) - len(problems)
     if problems:
-        raise ReelhookError("\n  ".join([f"{what} {done}", *problems]))
-    tell({what: done}, as_json=as_json)
+        told = ", ".join(f"{word} {numbers[word]}" for word in words if numbers[word] or word == words[0])
+        raise ReelhookError("\n  ".join([told, *problems]))
+    tell(numbers, as_json=as_json, text=_said_of(numbers, *words))
+
+
+def _said_of(numbers: Mapping[str, int], first: str, *others: str) -> str:
+    """Say the first number, and those of the others that are not 0."""
+    return ", ".join(f"{numbers[word]} {word}" for word in (first, *others) if numbers[word] or word == first)
 
 
 def _tell_left_out(count: int, *, as_json: bool) -> None:

@@ -31,6 +31,7 @@ def goes_on(  # noqa: PLR0913 (the parts of one sentence, and the options)
     """Tell how many there are, and ask; return whether to go on.
 
     `found` is how many, and whether there are more; `apart` are further numbers, which programs see with the preview.
+    Of those, `superseded` are changed too, and for good: for them alone it is asked as well.
     Raises click.UsageError where nobody is there to be asked.
     """
     count, is_more = found
@@ -39,8 +40,11 @@ def goes_on(  # noqa: PLR0913 (the parts of one sentence, and the options)
         text = f"{named} match{'es' if count == 1 else ''}."
         tell({"matching": count, "more": is_more} | apart, as_json=as_json, text=text)
         return False
-    if yes or count == 0:
+    superseded = apart.get("superseded", 0)
+    if yes or not (count or superseded):
         return True
+    if superseded:
+        named += f" (and {superseded} end{'s' if superseded == 1 else ''} superseded)"
     if not sys.stdin.isatty():
         raise click.UsageError(f"{named}: nobody is here to be asked; add --yes, or --preview to look only")
     return click.confirm(" ".join(filter(None, (verb, named, again))) + "?", err=True)
