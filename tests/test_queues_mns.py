@@ -460,3 +460,18 @@ def test_the_sdk_gets_no_logger(mns: MnsStandin) -> None:
     client = vars(queue)["_client"]
     assert (client.logger, client.http.logger) == (None, None)
     queue.close()
+
+
+def test_receiving_goes_on_after_an_outage_that_nothing_held_has_outlived(mns: MnsStandin, on_sqlite: Pulled) -> None:
+    def rename(table: str, other: str) -> None:
+        with on_sqlite.database.write() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {other}")
+
+    bodies = _sent(mns, 3)
+    mns.faults.add("error", operation="ChangeMessageVisibility", times=None)
+    rename("seen", "away")
+    with on_sqlite.polling():
+        wait_until(lambda: on_sqlite.figures().get("queue_let_go", 0) >= 3, what="all messages let go")
+        rename("away", "seen")
+        wait_until(_is_empty(mns), what="an empty queue")
+    assert sorted(on_sqlite.bodies()) == sorted(bodies)

@@ -224,6 +224,7 @@ class Line:
             return {one.handle for one in self._keep_until_stopped(good)}
         except Exception:  # noqa: BLE001 - the loop outlives every bug
             self._forget([one.message for one in good])
+            self._means.database_answers.set()
             self._means.stop.wait(_LOOK)
             return set()
 
@@ -241,6 +242,8 @@ class Line:
                 means.stop.wait(rests.next())
                 ours = {one.handle for one in means.holding.still([one.message for one in left])}
                 left = [one for one in left if one.message.handle in ours]
+                if not left:  # nobody would notice that it answers again: what is received next tells
+                    means.database_answers.set()
                 continue
             means.database_answers.set()
             return done
@@ -252,7 +255,7 @@ class Line:
 
 
 class _Deleting:
-    """The deleting thread's own connection to the queue."""
+    """A settling thread's own connection to the queue."""
 
     def __init__(self, means: Means) -> None:
         self._means = means

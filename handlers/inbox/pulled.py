@@ -39,7 +39,7 @@ _READ_AT_ONCE = frozenset({"sqs"})
 _DAMAGED, _UNVERIFIED = "damaged", "unverified"
 #: seconds between two words about the same full place
 _SAY_EVERY = 60.0
-#: names of messages in the spool that a thread remembers: where they can't be deleted they come again and again
+#: names of messages in the spool that are remembered: where they can't be deleted they come again and again
 _MOST_NAMES = 10_000
 
 
@@ -72,10 +72,10 @@ class Pulled:
 
 
 class Intake:
-    """The way of one queue's messages into the inbox, for one thread."""
+    """The way of one queue's messages into the inbox."""
 
     def __init__(self, source: Source, places: Places, keeper: DirectKeeper) -> None:
-        """Take where messages come from, where they may go, and this thread's own way into the database."""
+        """Take where messages come from, where they may go, and the queue's own way into the database."""
         self._source = source
         self._queue = source.queue
         self._places = places
@@ -187,7 +187,7 @@ class Intake:
         self._says_full_from = time.monotonic() + _SAY_EVERY
         _log.error(
             "queue %s: %d refused messages stay there until they expire: what account %s may set aside is full; "
-            "mend the cause, then `reelhook release`",
+            "mend the cause, then `reelhook release`, or `reelhook refusals discard` where they were rightly refused",
             self._queue.name,
             count,
             self._source.account.name,

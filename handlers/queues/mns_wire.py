@@ -82,7 +82,9 @@ def _quickly(answer: str) -> list[dict[str, Any]] | None:
         return None
     found = []
     for message in root:
-        if _local(message.tag) != "Message" or any(map(len, message)):
+        if _local(message.tag) != "Message":
+            continue
+        if any(map(len, message)):
             return None
         texts = {_local(field.tag): field.text or "" for field in message}
         told = _told({name: texts.get(name) for name in _FIELDS})

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _HEADER = "x-acs-request-id"
 _OK = 200
 #: a Code that some answers have though nothing failed
-_NO_ERROR = "OK"
+#: no page shows a Code with what went well, but some of the vendor's other products send these
+_NO_ERROR = frozenset({"", "OK", "0", "200"})
 _ROOT = re.compile(r"(?:<\?xml[^>]{0,100}\?>\s*)?<(Error|[A-Za-z]{1,64}Response)>(.*)</\1>", re.DOTALL)
 _PART = re.compile(r"<(RequestId|Code|Message)>([^<]*)</\1>")
 
@@ -99,11 +100,12 @@ def outcome(response: Response) -> Outcome:
     values = _read(response.body)
     request_id = request_id_of(response, _part(values, "RequestId"), _HEADER)
     code = _part(values, "Code")
-    if code not in (None, "", _NO_ERROR):
+    is_well = code is None or str(code) in _NO_ERROR
+    if not is_well:
         named = code_of(code, "Code")
         meaning = look_up(named, response.status)
         return refused(meaning, response, code=named, message=_part(values, "Message"), request_id=request_id)
-    if response.status == _OK and (code == _NO_ERROR or _part(values, "RequestId")):
+    if response.status == _OK and (code or _part(values, "RequestId")):
         return Outcome(verdict="done", detail="ok", request_id=request_id)
     return unheard(response, request_id=request_id)
 

@@ -67,7 +67,7 @@ def outcome(response: Response) -> Outcome:
     said = values or {}
     request_id = request_id_of(response, said.get("request_id"), _HEADER)
     code = said.get("error_code")
-    if code not in (None, ""):
+    if code is not None and str(code) not in {"", "0"}:
         named = code_of(code, "error_code")
         meaning = look_up(named, response.status)
         return refused(meaning, response, code=named, message=said.get("error_msg"), request_id=request_id)

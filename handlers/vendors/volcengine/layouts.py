@@ -35,10 +35,10 @@ def _picture(text: str) -> str:
     if (size := len(text.encode())) > _LONGEST_URL:
         raise ValueError(f"is {size} bytes long; expected an address of at most {_LONGEST_URL} bytes")
     try:
-        extension = urlsplit(text).path.rpartition("/")[2].rpartition(".")[2]
+        _, dot, extension = urlsplit(text).path.rpartition("/")[2].rpartition(".")
     except ValueError:
         raise ValueError("is no address that can be read; expected one such as https://host/picture.png") from None
-    if extension.lower() in _OTHER_PICTURES:
+    if dot and extension.lower() in _OTHER_PICTURES:
         raise ValueError(f'ends with ".{extension}"; expected a picture of JPG, JPEG or PNG')
     return text
 

@@ -30,6 +30,8 @@ _QUERY = re.compile(r"\?\S*")
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 #: TaskState -> how the push fares, and what that says of the task
+#: milliseconds by which what a push tells of its time may differ from its event's
+_DAY = 86_400_000
 _STATES: Mapping[int | None, tuple[PushState, TaskState]] = {
     1: ("stopped", "stopped"),
     2: ("reconnecting", "running"),
@@ -122,12 +124,17 @@ def _stopped(told: Told) -> tuple[Event, ...]:
     return (replace(_event(told, data, "push.stopped", "stopped"), state="stopped"),)
 
 
+def _at(told: Told, data: _Push) -> int:
+    """Return when it happened, to the millisecond; many an EventTime is of whole seconds, in which pushes follow."""
+    time = data.timestamp
+    return told.at if time is None or abs(time - told.at) > _DAY else time
+
+
 def _event(told: Told, data: _Push, kind: str, state: PushState | None = None) -> Event:
     return Event(
         kind=kind,
         word=told.word,
-        # To the millisecond, where many an EventTime is of whole seconds, in which a push stops and begins again.
-        at=told.at if data.timestamp is None else data.timestamp,
+        at=_at(told, data),
         task=data.task("push"),
         business_id=data.business_id,
         push=data.push(state),

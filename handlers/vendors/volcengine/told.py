@@ -53,7 +53,9 @@ def _name(limit: int) -> BeforeValidator:
 def _code(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE.fullmatch(str(value)):
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE.fullmatch(str(value).strip()):
         raise ValueError("expected a whole number, or such a number as text")
     return int(value)
 
