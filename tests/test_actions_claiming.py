@@ -410,12 +410,12 @@ def test_all_that_a_filter_means_can_be_counted_and_then_retried(database: Datab
             assert (found.count, found.more) == seen
         early = Filters(created_before=now_ms() - 60_000)
         assert actions.preview_retry(connection, early, over=none_over).count == 0
-    done = actions.retry_matching(database, chosen, over=none_over, now=now_ms(), most=33)
+    done = actions.retry_matching(database, chosen, over=none_over, over_now=none_over, now=now_ms(), most=33)
     assert (done.count, done.more) == (33, True)
-    done = actions.retry_matching(database, chosen, over=none_over, now=now_ms())
+    done = actions.retry_matching(database, chosen, over=none_over, over_now=none_over, now=now_ms())
     assert (done.count, done.more) == (2, False)
     with pytest.raises(WrongRequest, match="state: is 'done', from which nothing is retried; expected again, canc"):
-        actions.retry_matching(database, Filters(state=("done",)), over=none_over, now=now_ms())
+        actions.retry_matching(database, Filters(state=("done",)), over=none_over, over_now=none_over, now=now_ms())
 
 
 def test_a_rerun_is_a_new_generation_linked_to_the_old_with_its_steps_in_order(database: Database) -> None:

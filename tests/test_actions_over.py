@@ -29,7 +29,9 @@ from handlers.errors import WrongRequest
 from handlers.questions.filters import Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    from sqlalchemy import Connection
 
     from handlers.database import Database
     from handlers.operation import Outcome
@@ -162,11 +164,27 @@ def test_many_are_retried_without_those_about_runs_that_are_over(
     with database.read() as connection:
         seen = actions.preview_retry(connection, Filters(), over=over_now)
     assert (seen.count, seen.more, seen.left_out) == (3, False, 7)
-    done = actions.retry_matching(database, Filters(), over=over_for_good, now=now_ms(), most=2)
+    done = actions.retry_matching(database, Filters(), over=over_for_good, over_now=over_now, now=now_ms(), most=2)
     assert (done.count, done.more) == (2, True), "what is left out stands in nobody's way"
-    done = actions.retry_matching(database, Filters(), over=over_for_good, now=now_ms(), most=2)
+    done = actions.retry_matching(database, Filters(), over=over_for_good, over_now=over_now, now=now_ms(), most=2)
     assert (done.count, done.more, done.left_out) == (1, False, 7)
     assert states(database) == ["dead"] * 7 + ["planned"] * 3
+
+
+def test_families_are_locked_for_what_is_retried_and_not_for_what_is_looked_at(database: Database) -> None:
+    know_task(database, id="tsk_2", task_id="another", state="stopped")
+    tried(database)
+    plan(database, *(call(number, lane=None, task="tsk_2") for number in range(3, 6)))
+    for one in claim(database):
+        make(database, one, GIVE_UP)
+    locked: list[str] = []
+
+    def over(connection: Connection, tasks: Collection[str]) -> Mapping[str, str]:
+        locked.extend(tasks)
+        return over_for_good(connection, tasks)
+
+    done = actions.retry_matching(database, Filters(), over=over, over_now=over_now)
+    assert (done.count, done.left_out, locked) == (2, 3, ["tsk_1"])
 
 
 # --- rerun ---
@@ -226,9 +244,9 @@ def test_a_retry_is_somebodys_wish_for_which_no_max_age_holds(database: Database
 
 def test_what_came_too_late_is_retried_together_only_where_somebody_names_its_state(database: Database) -> None:
     expired(database)
-    assert actions.retry_matching(database, Filters(), over=over_for_good, now=now_ms()).count == 0
+    assert actions.retry_matching(database, Filters(), over=over_for_good, over_now=over_now, now=now_ms()).count == 0
     chosen = Filters(state=("cancelled",), operation=("volcengine.update_segment",))
-    assert actions.retry_matching(database, chosen, over=over_for_good, now=now_ms()).count == 1
+    assert actions.retry_matching(database, chosen, over=over_for_good, over_now=over_now, now=now_ms()).count == 1
     assert numbers(claim(database)) == [1]
 
 

@@ -66,7 +66,7 @@ def retry_all(database: Database, filters: Filters = EVERYTHING) -> Retried:
     """Look how many would be retried, and retry them: what was seen is what is done."""
     with database.read() as connection:
         seen = actions.preview_retry(connection, filters, over=none_over, covers=covers)
-    done = actions.retry_matching(database, filters, over=none_over, covers=covers)
+    done = actions.retry_matching(database, filters, over=none_over, over_now=none_over, covers=covers)
     assert seen == done
     return done
 

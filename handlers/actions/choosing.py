@@ -79,19 +79,21 @@ def retry_matching(  # noqa: PLR0913 - what decides about each, and how many
     filters: Filters,
     *,
     over: Over,
+    over_now: Over,
     covers: Covers | None = None,
     now: int | None = None,
     most: int = MOST_AT_ONCE,
 ) -> Retried:
     """Make the calls of every matching action again; without a state those that are dead.
 
-    What waits for its next try and is due already is no matter: its call is about to be made. `now` in milliseconds
-    UTC, unless given the database's. Raises WrongRequest for filters that actions don't have, and for a state from
+    What waits for its next try and is due already is no matter: its call is about to be made. They are chosen by
+    `over_now`, which locks nothing, and made again by `over`, few at a time. `now` in milliseconds UTC, unless given
+    the database's. Raises WrongRequest for filters that actions don't have, and for a state from
     which nothing is retried.
     """
     numbers: Counter[str] = Counter()
     left, more = most, False
-    for ids, late in _chosen(database.read, filters, over):
+    for ids, late in _chosen(database.read, filters, over_now):
         numbers["left_out"] += late
         start = 0
         while start < len(ids) and left > 0:

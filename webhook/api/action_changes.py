@@ -105,7 +105,9 @@ def _add_retries(blueprint: APIBlueprint, database: Database) -> None:
             with database.read(patience=PATIENCE) as connection:
                 found = actions.preview_retry(connection, body.filters(), over=over_now, covers=covers)
         else:
-            found = actions.retry_matching(database, body.filters(), over=over_for_good, covers=covers)
+            found = actions.retry_matching(
+                database, body.filters(), over=over_for_good, over_now=over_now, covers=covers
+            )
         told = {"count": found.count, "capped": found.more, "left_out": found.left_out}
         return told | {"superseded": found.superseded, "preview": bool(body.preview)}
 

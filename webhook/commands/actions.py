@@ -125,7 +125,7 @@ def retry_all(*, preview: bool, yes: bool, as_json: bool, **values: Any) -> None
         _tell_not_retried(seen, as_json=as_json)
         found, apart = (seen.count, seen.more), {"left_out": seen.left_out, "superseded": seen.superseded}
         if goes_on(found, "action", "actions", "Retry", "", preview=preview, yes=yes, as_json=as_json, **apart):
-            done = retry_matching(database, filters, over=over_for_good, covers=covers, most=_MOST)
+            done = retry_matching(database, filters, over=over_for_good, over_now=over_now, covers=covers, most=_MOST)
             numbers = {"retried": done.count, "left_out": done.left_out, "superseded": done.superseded}
             tell(numbers, as_json=as_json, text=_said_of(numbers, "retried", "superseded"))
 
