@@ -448,6 +448,35 @@ def test_a_database_that_goes_away_before_a_call_leaves_nothing_unclear(
     assert gone.is_set()
 
 
+def test_what_is_in_hand_again_before_its_former_thread_lets_go_is_made_and_settled(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, let_go = threading.Event(), threading.Event()
+    put_back, leave = dispatch.put_back, InHand.let_go
+
+    def put_back_slowly(*args: Any, **more: Any) -> int:
+        number = put_back(*args, **more)
+        assert again.wait(20)
+        return number
+
+    def note(hand: InHand, claimed: Claimed) -> None:
+        leave(hand, claimed)
+        let_go.set()
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        if claimed.token == 1:
+            raise DatabaseAway
+        again.set()
+        assert let_go.wait(20)
+        return do(claimed, start)
+
+    monkeypatch.setattr(dispatch, "put_back", put_back_slowly)
+    monkeypatch.setattr(InHand, "let_go", note)
+    plan(database, call(1, is_repeatable=False))
+    with at_work(database, perform):
+        wait_until(lambda: states(database) == ["done"], what="the call")
+
+
 def test_what_was_sent_and_what_became_of_it_is_counted(database: Database) -> None:
     plan(database, call(1), post(2))
     with at_work(database, do):

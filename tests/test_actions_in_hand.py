@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -140,3 +141,27 @@ def test_nothing_is_sent_that_may_outlast_its_lease(hand: InHand, clock: Clock) 
     hand.send(first)
     with pytest.raises(ActionLost):
         hand.send(second)
+
+
+def test_who_lets_go_late_leaves_alone_what_is_in_hand_again(hand: InHand, clock: Clock) -> None:
+    (first,) = calls(WELL, 1)
+    again = replace(first, token=2)
+    hand.take([first], asked_at=clock.now)
+    hand.take([again], asked_at=clock.now)
+    hand.answered(first)
+    hand.let_go(first)
+    assert hand.all() == [again]
+    hand.send(again)
+    hand.answered(again)
+    hand.let_go(again)
+    assert len(hand) == 0
+
+
+def test_what_is_in_hand_no_longer_is_not_sent_and_its_answer_is_told_of_nobody(hand: InHand, clock: Clock) -> None:
+    (lost,) = calls(WELL, 1)
+    hand.take([lost], asked_at=clock.now)
+    hand.let_go(lost)
+    with pytest.raises(ActionLost):
+        hand.send(lost)
+    hand.answered(lost)
+    assert hand.room().of(WELL) == hand.room().of(DEAD)

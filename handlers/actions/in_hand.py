@@ -86,7 +86,8 @@ class InHand:
         self._threads = threads
         self._clock = clock
         self._lock = threading.Lock()
-        self._holds: dict[str, _Hold] = {}
+        #: by action and token: what a thread lets go of may be in hand again already
+        self._holds: dict[tuple[str, int], _Hold] = {}
         #: when a call was last answered quickly, and when one last was not
         self._quick_at: dict[Limiter, float] = {}
         self._slow_at: dict[Limiter, float] = {}
@@ -108,7 +109,7 @@ class InHand:
         """Have these in hand, for a lease that was asked for at that time."""
         with self._lock:
             for one in calls:
-                self._holds[one.id] = _Hold(claimed=one, until=asked_at + _LEASE)
+                self._holds[one.id, one.token] = _Hold(claimed=one, until=asked_at + _LEASE)
 
     def renewed(self, actions: Collection[str], *, asked_at: float) -> None:
         """Note which actions have another lease, that was asked for at that time."""
@@ -120,8 +121,8 @@ class InHand:
     def send(self, claimed: Claimed) -> None:
         """Note that a call is sent now. Raise ActionLost where its lease may be over before the call is."""
         with self._lock:
-            hold, now = self._holds[claimed.id], self._clock()
-            if now > hold.until - _LEFT:
+            hold, now = self._hold(claimed), self._clock()
+            if hold is None or now > hold.until - _LEFT:
                 raise ActionLost
             hold.sent_at = now
 
@@ -129,8 +130,8 @@ class InHand:
         """Note that a call is over, whatever its outcome."""
         limiter = limiter_of(claimed)
         with self._lock:
-            hold, now = self._holds[claimed.id], self._clock()
-            if hold.sent_at is not None:
+            hold, now = self._hold(claimed), self._clock()
+            if hold is not None and hold.sent_at is not None:
                 times = self._quick_at if now - hold.sent_at <= _QUICK else self._slow_at
                 times[limiter] = now
                 hold.sent_at = None
@@ -138,7 +139,7 @@ class InHand:
     def let_go(self, claimed: Claimed) -> None:
         """Have a call in hand no longer."""
         with self._lock:
-            self._holds.pop(claimed.id, None)
+            self._holds.pop((claimed.id, claimed.token), None)
 
     def room(self) -> Room:
         """Return how many more calls each counterpart may have now."""
@@ -151,6 +152,9 @@ class InHand:
                     slow_at[limiter] = max(since, slow_at.get(limiter, since))
             quick = {one for one, at in self._quick_at.items() if at > slow_at.get(one, float("-inf"))}
             return Room(self._threads, counts, quick)
+
+    def _hold(self, claimed: Claimed) -> _Hold | None:
+        return self._holds.get((claimed.id, claimed.token))
 
 
 def _shared(count: int) -> int:
