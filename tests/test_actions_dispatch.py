@@ -477,6 +477,27 @@ def test_what_is_in_hand_again_before_its_former_thread_lets_go_is_made_and_sett
         wait_until(lambda: states(database) == ["done"], what="the call")
 
 
+def test_calls_for_which_no_thread_can_be_started_are_put_back_and_made_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    start_thread = threading.Thread.start
+
+    def start_perhaps(thread: threading.Thread) -> None:
+        if thread.name == "sender":
+            started.append(thread.name)
+            if len(started) == 2:
+                raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_perhaps)
+    plan(database, *(post(number, destination=f"{number}") for number in range(6)))
+    with at_work(database, do) as dispatcher:
+        wait_until(lambda: states(database) == ["done"] * 6, what="all calls")
+        wait_until(lambda: not len(dispatcher._hand), what="nothing in hand")
+    assert [row["token"] for row in rows(database)] == [1, 2, 2, 2, 2, 2]
+
+
 def test_what_was_sent_and_what_became_of_it_is_counted(database: Database) -> None:
     plan(database, call(1), post(2))
     with at_work(database, do):

@@ -152,9 +152,20 @@ class Dispatcher:
             count=self._count_ended,
         )
         self._hand.take(taken, asked_at=asked_at)
-        for one in taken:
-            self._senders.submit(partial(self._see_through, one))
+        self._hand_over(taken)
         return len(taken)
+
+    def _hand_over(self, taken: Sequence[Claimed]) -> None:
+        """Give each call a thread; those for which there is none are put back for others."""
+        for place, one in enumerate(taken):
+            try:
+                self._senders.submit(partial(self._see_through, one))
+            except Exception:
+                left = taken[place:]
+                for other in left:
+                    self._hand.let_go(other)
+                give_back(self._database, left, count=self._count_ended)
+                raise
 
     def _look_after(self) -> None:
         """Renew the leases of what is in hand, take up what others lost, and add up the figures."""

@@ -20,7 +20,10 @@ class Senders:
         self._idle = 0
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Do a job, which raises nothing, in a thread that has nothing else to do."""
+        """Do a job, which raises nothing, in a thread that has nothing else to do.
+
+        Raises RuntimeError where none is idle and no other can be started; the job is not done then.
+        """
         with self._lock:
             is_new = self._idle == 0
             if not is_new:
