@@ -19,7 +19,7 @@ from handlers.tables.catalogue import (
 )
 from handlers.tables.inbox import KEPT, PROCESSED, QUARANTINED, deliveries, hands, inbox, meters, refusals, seen
 from handlers.tables.metadata import Words, metadata
-from handlers.tables.rules import given_names, name_givers, rule_books, rule_figures, rule_texts
+from handlers.tables.rules import name_givers, rule_books, rule_figures, rule_texts
 
 __all__ = [
     "KEPT",
@@ -30,7 +30,6 @@ __all__ = [
     "attempts",
     "deliveries",
     "events",
-    "given_names",
     "hands",
     "identifiers",
     "inbox",

@@ -63,21 +63,6 @@ rule_figures = Table(
     sqlite_with_rowid=False,
 )
 
-#: the first to give each name, as versions before revision 0006 read and write it
-given_names = Table(
-    "given_names",
-    metadata,
-    Column("name", Words, primary_key=True),
-    #: what is named: `lane`, or a parameter of which two tasks may not have the same value
-    Column("kind", Words, primary_key=True),
-    #: of the task that has it, and the run of it; null: which is not known
-    Column("lane", Words, nullable=False),
-    Column("task", Words),
-    #: the action that gave it
-    Column("action", Words, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 #: names that calls give: to a task that a call starts, or to the files that a task makes. What came of it, the action
 #: tells
 name_givers = Table(

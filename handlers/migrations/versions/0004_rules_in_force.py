@@ -1,4 +1,4 @@
-"""Rules in force: what workers say of them, deliveries that fire none, what actions tell, which names were given."""
+"""Rules in force: what workers say of them, deliveries that fire none, what actions tell."""
 
 from __future__ import annotations
 
@@ -45,16 +45,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("stage = 'ready' AND tries = 0 AND batch_max IS NOT NULL"),
     )
     op.create_index("identifiers_name", "identifiers", ["identifier"])
-    op.create_table(
-        "given_names",
-        sa.Column("name", Words, nullable=False),
-        sa.Column("kind", Words, nullable=False),
-        sa.Column("lane", Words, nullable=False),
-        sa.Column("task", Words, nullable=True),
-        sa.Column("action", Words, nullable=False),
-        sa.PrimaryKeyConstraint("name", "kind"),
-        sqlite_with_rowid=False,
-    )
     op.create_table(
         "rule_books",
         sa.Column("worker", Words, nullable=False),

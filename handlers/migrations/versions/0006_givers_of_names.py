@@ -1,4 +1,4 @@
-"""Each action that gives a name is written down with it, and not only the first: one that came to nothing gave none."""
+"""Each action that gives a name is written down with it: one that came to nothing gave none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,3 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("name_givers_action", "name_givers", ["action"])
-    op.execute(
-        "INSERT INTO name_givers (name, kind, action, lane, task)"
-        " SELECT name, kind, action, lane, task FROM given_names"
-    )
