@@ -10,6 +10,7 @@ from rows import task_row
 from sqlalchemy import insert, select
 
 from handlers import actions, tables
+from handlers.actions.reviving import revive
 from handlers.clock import now_ms
 from handlers.database import Database
 from handlers.migrate import upgrade
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from handlers.actions import Claimed, Planned
+    from handlers.actions.overtaking import Covers
 
 AT = 1_700_000_000_000
 DONE = Outcome(verdict="done", request_id="req-1")
@@ -79,6 +81,11 @@ def know_task(database: Database, **changed: Any) -> None:
 def none_over(_connection: Connection, _tasks: Collection[str]) -> Mapping[str, str]:
     """Tell of no task that its run is over."""
     return {}
+
+
+def retry_some(database: Database, ids: Sequence[str], *, covers: Covers | None = None, now: int | None = None) -> int:
+    """Retry those of the actions that can be; return how many are made again."""
+    return len(revive(database, ids, over=none_over, covers=covers, now=now).retried)
 
 
 def rows(database: Database) -> Sequence[RowMapping]:

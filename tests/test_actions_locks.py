@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import attempts, claim, emptied, let_lapse, none_over, opened, plan, post, rows, states
+from planning import attempts, claim, emptied, let_lapse, opened, plan, post, retry_some, rows, states
 from program import wait_until
 from sqlalchemy import select, text, update
 
@@ -61,7 +61,7 @@ def lose(database: Database, held: Sequence[Claimed]) -> object:
 
 
 def again(database: Database, held: Sequence[Claimed]) -> object:
-    return actions.retry_some(database, [one.id for one in held], over=none_over, now=1)
+    return retry_some(database, [one.id for one in held], now=1)
 
 
 @pytest.mark.parametrize("change", [actions.renew, begin, end, actions.give_back, lose, again])

@@ -22,6 +22,7 @@ from planning import (
     opened,
     plan,
     post,
+    retry_some,
     rows,
     states,
 )
@@ -225,9 +226,9 @@ def test_a_call_is_not_retried_under_a_name_that_another_task_got_meanwhile(data
         with pytest.raises(WrongRequest, match="Identifier 'lesson' belongs to volcengine/app/room/other"):
             retry(database, number)
     ids = [row["id"] for row in rows(database)]
-    assert actions.retry_some(database, ids, over=none_over, now=now_ms()) == 0
+    assert retry_some(database, ids, now=now_ms()) == 0
     cancel(database, 3)
-    assert actions.retry_some(database, ids[:2], over=none_over, now=now_ms()) == 2
+    assert retry_some(database, ids[:2], now=now_ms()) == 2
 
 
 def test_a_call_is_not_rerun_under_a_name_that_another_task_got_meanwhile(database: Database) -> None:

@@ -76,7 +76,7 @@ def test_an_event_without_actions_costs_no_statement(database: Database) -> None
         executed: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *args: executed.append(args[2]))
         actions.plan(connection, [], now=now_ms())
-        actions.cancel_for_tasks(connection, [], reason="", now=now_ms())
+        actions.plan(connection, [], over={}, now=now_ms())
         assert executed == []
 
 
@@ -317,9 +317,7 @@ def test_waiting_calls_of_a_run_that_ended_are_cancelled_and_hand_overs_are_not(
     plan(database, call(1), call(2), post(3), call(4, lane=OTHER, task="tsk_2"), call(5, needs_run=False))
     in_hand, *others = sorted(claim(database), key=lambda one: one.subject)
     actions.give_back(database, others)
-    with database.write() as connection:
-        ended = actions.cancel_for_tasks(connection, ["tsk_1"], reason="its run is over", now=now_ms())
-    assert ended == [rows(database)[1]["id"]]
+    plan(database, over={"tsk_1": "its run is over"})
     assert states(database) == ["planned", "cancelled", "planned", "planned", "planned"]
     assert rows(database)[1]["reason"] == "its run is over"
     assert make(database, in_hand, DONE) == "done"

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from planning import AGAIN, DONE, call, claim, emptied, make, make_due, none_over, opened, plan, post, rows
+from planning import AGAIN, DONE, call, claim, emptied, make, make_due, opened, plan, post, retry_some, rows
 from sqlalchemy import event, text, update
 
 from handlers import actions, tables
@@ -77,15 +77,14 @@ def test_no_statement_of_a_call_reads_all_actions(engine: Database) -> None:
     actions.renew(database, claim(database, 2))
     actions.take_up_lost(database, clock=lambda _: (now_ms() + 60_000) * 1000)
     actions.give_back(database, claim(database, 2))
-    with database.write() as connection:
-        actions.cancel_for_tasks(connection, ["tsk_9"], reason="over", now=now_ms())
+    plan(database, over={"tsk_9": "over"})
     plan(
         database, *(call(number, lane="lane 1", covers="x", step=step) for number in (7_000, 7_001) for step in (0, 1))
     )
     with database.write() as connection:
         connection.execute(update(tables.actions).where(*_RETRIED).values(state="dead", stage="over", is_head=False))
     ids = [row["id"] for row in rows(database) if row["subject"] in {"seg_7000", "seg_7001"}]
-    assert actions.retry_some(database, ids, over=none_over, covers=lambda *_: True) == 3
+    assert retry_some(database, ids, covers=lambda *_: True) == 3
     event.remove(database.engine, "before_cursor_execute", note)
     assert len(ran) > 35
     gathered = set()

@@ -17,6 +17,7 @@ from planning import (
     opened,
     plan,
     post,
+    retry_some,
     rows,
     states,
 )
@@ -81,7 +82,7 @@ def ids(database: Database) -> list[str]:
 def test_steps_that_are_retried_together_run_one_after_the_other(database: Database) -> None:
     plan(database, post(1), post(1, step=1), call(1, step=2))
     make(database, claim(database)[0], GIVE_UP)
-    assert actions.retry_some(database, ids(database), over=none_over) == 3
+    assert retry_some(database, ids(database)) == 3
     assert [row["stage"] for row in rows(database)] == ["ready", "held", "held"]
     for step in range(3):
         (taken,) = claim(database)
@@ -106,7 +107,7 @@ def test_a_step_after_one_that_was_refused_can_never_be_made(database: Database)
     plan(database, post(1, refused="it can't be"), post(1, step=1))
     with pytest.raises(WrongRequest, match="was refused and never will be done"):
         retry(database, 1)
-    assert actions.retry_some(database, ids(database), over=none_over) == 0
+    assert retry_some(database, ids(database)) == 0
     assert states(database) == ["refused", "cancelled"]
 
 
@@ -129,7 +130,7 @@ def test_a_step_is_not_retried_while_the_one_before_it_is_in_hand(database: Data
     (taken,) = claim(database)
     with pytest.raises(WrongRequest, match="is about to be made or under way; try again in a moment"):
         retry(database, 1)
-    assert actions.retry_some(database, ids(database), over=none_over) == 0
+    assert retry_some(database, ids(database)) == 0
     make(database, taken)
     retry(database, 1)
     assert [one.step for one in claim(database)] == [1]

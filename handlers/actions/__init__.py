@@ -12,11 +12,11 @@ from handlers.actions.dispatch import Dispatcher, Perform, Performed
 from handlers.actions.figures import Figures, attempts_of, figures
 from handlers.actions.losses import take_up_lost
 from handlers.actions.planned import Bound, Claimed, Named, Once, Planned
-from handlers.actions.planning import cancel_for_tasks, plan
+from handlers.actions.planning import plan
 from handlers.actions.quotas import another_slot
 from handlers.actions.settling import Begin, Settle, begin, settle
 from handlers.actions.switches import KINDS, go, stop, stopped
-from handlers.actions.verbs import cancel, record_result, rerun, retry, retry_some
+from handlers.actions.verbs import cancel, record_result, rerun, retry
 
 __all__ = [
     "KINDS",
@@ -35,7 +35,6 @@ __all__ = [
     "attempts_of",
     "begin",
     "cancel",
-    "cancel_for_tasks",
     "claim",
     "figures",
     "give_back",
@@ -47,7 +46,6 @@ __all__ = [
     "rerun",
     "retry",
     "retry_matching",
-    "retry_some",
     "settle",
     "stop",
     "stopped",

@@ -52,7 +52,8 @@ def plan(
     What is planned already (rule, subject, change, generation and step) is left as it is. The steps of one change
     stand together, in order. `covers` tells, of an operation, whether the newer parameters (the first) make a waiting
     call with the older ones superfluous. `over` names tasks whose run is over or was followed by another, each with
-    the reason: their waiting calls end, as cancel_for_tasks does it, of what is planned here too.
+    the reason: their waiting calls end, also of what is planned here. What is in hand already is left to its outcome,
+    and is not tried again.
 
     Returns by operation how many live calls were added that are to be made.
 
@@ -74,21 +75,6 @@ def plan(
     for end in (REFUSED, CANCELLED, SUPERSEDED):
         note(connection, end, (row["operation"] for row in rows if row["state"] == end))
     return Counter(row["operation"] for row in rows if row["stage"] != OVER)
-
-
-def cancel_for_tasks(connection: Connection, tasks: Collection[str], *, reason: str, now: int) -> Sequence[str]:
-    """End the waiting calls of these tasks, whose run is over or was followed by another; return their ids.
-
-    In the caller's transaction, `now` in milliseconds UTC. What is in hand already is left to its outcome, and
-    is not tried again.
-    """
-    if not tasks:
-        return []
-    found = _calls_of_runs(connection, tasks)
-    lanes.lock(connection, [row.lane for row in found])
-    ended = lanes.end_with_run(connection, [row.id for row in found], now=now, reason=reason)
-    lanes.set_heads(connection, [row.lane for row in found])
-    return ended
 
 
 def _calls_of_runs(connection: Connection, tasks: Collection[str]) -> Sequence[Row[Any]]:

@@ -61,14 +61,6 @@ def retry(
     return revived.superseded.get(action)
 
 
-def retry_some(
-    database: Database, ids: Sequence[str], *, over: Over, covers: Covers | None = None, now: int | None = None
-) -> int:
-    """Retry those of the actions that can be retried; return how many that were. `now` in milliseconds UTC."""
-    portions = (ids[start : start + MOST_AT_ONCE] for start in range(0, len(ids), MOST_AT_ONCE))
-    return sum(len(revive(database, some, over=over, covers=covers, now=now).retried) for some in portions)
-
-
 def cancel(database: Database, action: str, *, now: int | None = None, reason: str = "cancelled by hand") -> None:
     """End an action that nobody has in hand, with the steps after it; `now` in milliseconds UTC, or the database's.
 
