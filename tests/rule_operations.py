@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from handlers.destinations import DestinationOperation, Handover
-from handlers.operation import Operation, Outcome, Parameters, Request, Response
+from handlers.operation import Caveat, Operation, Outcome, Parameters, Request, Response, gives
 from handlers.rules import Change, Known, Rules
 from handlers.rules.rule_file import read_rules
 
@@ -118,7 +118,7 @@ OPERATIONS: Mapping[str, Operation | DestinationOperation] = {
         task_type="segment",
         unique="Identifier",
         feeds=frozenset({"segment.created"}),
-        warnings=("each change of Duration cuts the slice that is running",),
+        warnings=(Caveat("each change of Duration cuts the slice that is running", when=gives("Duration")),),
     ),
     "volcengine.update_record": operation("update_record", UpdateRecord, own=_own, task_type="record"),
     "aliyun.start_record_task": operation(

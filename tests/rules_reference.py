@@ -66,7 +66,7 @@ def _operation(name: str, operation: OperationLike) -> Iterator[str]:
     made = dict.fromkeys(own_names(operation), "of its event") | {derived_name(operation): "made of rule and change"}
     made |= {sequence_name(operation): "counted by Reelhook"}
     yield from (f"### `{name}`", "")
-    yield from (f"- {warning}" for warning in operation.warnings)
+    yield from (f"- {caveat.text}" for caveat in operation.warnings)
     if operation.feeds:
         changes = ", ".join(f"`{one}`" for one in sorted(operation.feeds))
         yield f"- it can bring about {changes}: a rule on these needs a brake"

@@ -12,7 +12,7 @@ from calling import FIXTURES, KEY, OPERATIONS, SECRET, TOKEN, account, golden
 
 from handlers.errors import SettingsError, WrongRequest
 from handlers.events import KINDS, TaskKey
-from handlers.operation import Request, dry_run, find_problems, shown_headers
+from handlers.operation import Request, caveats_of, dry_run, find_problems, shown_headers
 from handlers.settings import Account, Secret
 from handlers.settings.kinds import ACCOUNTS
 from handlers.vendor import Vendor
@@ -203,6 +203,60 @@ def test_an_operation_warns_cites_its_page_and_stands_in_its_vendors_page(name: 
     assert f"`{name}`" in calls
     assert operation.api in calls
     assert all(f"`{field.alias or known}`" in calls for known, field in operation.parameters.model_fields.items())
+
+
+SEGMENT, RECORD = "volcengine.update_segment", "volcengine.update_record"
+PUSH = "volcengine.update_push_mixed_stream_to_cdn"
+CANVAS = {"CustomLayout": {"Canvas": {"Width": 640, "Background": "#000000"}}}
+REGIONS = {"CustomLayout": {"Canvas": {"Background": "#000000"}, "Regions": []}}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        (SEGMENT, {"Identifier": "a"}, {"an Identifier must be unique", "whether what is left out"}),
+        (SEGMENT, {"Duration": 20}, {"every update of Duration", "whether what is left out"}),
+        (
+            SEGMENT,
+            {"Identifier": "a", "Handle": True, "Duration": 20},
+            {"an Identifier must be unique", "every update of Duration"},
+        ),
+        (SEGMENT, {"Identifier": None, "Handle": True}, {"whether what is left out"}),
+        (RECORD, {}, {"only a recording"}),
+        (RECORD, {"TargetStreams": {"StreamList": []}}, {"only a recording", "TargetStreams and Regions"}),
+        (RECORD, {"Layout": CANVAS}, {"only a recording", "of Layout", "the Canvas keeps"}),
+        (RECORD, {"Layout": REGIONS}, {"only a recording", "of Layout", "TargetStreams and Regions"}),
+        (RECORD, {"Layout": {"CustomLayout": None}}, {"only a recording", "of Layout"}),
+        (PUSH, {"IsUpdatePartialParam": False}, {"with IsUpdatePartialParam false", "only a push"}),
+        (PUSH, {"IsUpdatePartialParam": True}, {"only a push"}),
+        (PUSH, {"IsUpdatePartialParam": True, "Layout": CANVAS}, {"only a push", "the Canvas keeps"}),
+        (
+            PUSH,
+            {"IsUpdatePartialParam": True, "Layout": REGIONS},
+            {"with IsUpdatePartialParam true", "only a push"},
+        ),
+        ("aliyun.start_record_task", {"TemplateId": "t1"}, {"it costs money"}),
+        ("aliyun.start_record_task", {"MixMode": 1}, {"it costs money"}),
+        ("aliyun.start_record_task", {"MixMode": 0}, {"it costs money", "with MixMode 0"}),
+        ("aliyun.start_record_task", {"TaskId": "t"}, {"it costs money", "a TaskId that runs", "whether the id"}),
+        ("aliyun.update_record_task", {"TemplateId": "t1"}, {"a task that was started with MixMode 0"}),
+        ("aliyun.update_record_task", {}, {"a task that was started with MixMode 0", "TemplateId has to be given"}),
+        ("huawei.update_individual_stream_job", {"record_param": {}}, {"a job can be", "an app has at most one"}),
+        ("huawei.update_individual_stream_job", {"publish_param": {}}, {"a job can be", "publish_param is gone"}),
+    ],
+)
+def test_an_operation_warns_of_what_is_true_of_the_call(name: str, given: dict[str, Any], said: set[str]) -> None:
+    told = list(caveats_of(OPERATIONS[name].warnings, given))
+    assert len(told) == len(said)
+    assert all(any(one.startswith(begin) for one in told) for begin in said)
+
+
+@pytest.mark.parametrize(("name", "given"), [(PUSH, ("IsUpdatePartialParam", "Layout")), (RECORD, ("Layout",))])
+def test_an_operation_warns_of_what_may_be_true_once_a_change_tells_the_value(
+    name: str, given: tuple[str, ...]
+) -> None:
+    warnings = OPERATIONS[name].warnings
+    assert list(caveats_of(warnings, dict.fromkeys(given, "later"))) == [one.text for one in warnings]
 
 
 @each_operation

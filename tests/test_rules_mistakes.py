@@ -136,6 +136,20 @@ def test_what_operations_warn_of_stands_at_their_step() -> None:
     ]
 
 
+def test_what_an_operation_warns_of_is_true_of_the_step_or_may_be(known: Known) -> None:
+    said = {
+        "{Identifier: '${task.id}', Handle: true}": {"an Identifier must", "whether what is left out"},
+        "{Identifier: '${task.id}', Handle: true, Duration: 20}": {"an Identifier must", "every update of Duration"},
+        "{Handle: true, Duration: '${segment.duration_ms / 1000}'}": {"every update", "whether what is left out"},
+    }
+    for parameters, begins in said.items():
+        file = read_rules((_SHORTER % "once_per: task").replace("{Duration: 20}", parameters), known)
+        assert file.errors == ()
+        told = [one.text.partition(": ")[2] for one in file.warnings if one.text.startswith("volcengine.update")]
+        assert len(told) == len(begins)
+        assert all(any(one.startswith(begin) for one in told) for begin in begins)
+
+
 def test_what_is_taken_and_not_sent_is_warned_of(known: Known) -> None:
     text = _SHORTER % "once_per: task"
     file = read_rules(text.replace("Duration: 20", "Duration: 20, MaxIdleTime: 200"), known)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.errors import WrongRequest
 from handlers.events import TaskKey
-from handlers.operation import complete, dry_run, find_unsent
+from handlers.operation import caveats_of, complete, dry_run, find_unsent
 from handlers.rules.parameters import own_names
 from handlers.settings.values import listed, meant, quoted
 from handlers.vendors import VENDORS
@@ -93,7 +93,7 @@ def want(  # noqa: PLR0913 - what somebody may say of a call
         task_key=key,
         business_id=business_id,
         made=made,
-        notes=tuple(_notes(operation, filled, assumed)),
+        notes=tuple(_notes(operation, dict(given) | assumed, assumed)),
     )
     shown(wanted, at=at, nonce="")  # so that a key that is missing shows now, and not only at the first attempt
     return wanted
@@ -153,12 +153,13 @@ def _completed(operation: Operation, filled: Mapping[str, Any], task: Item | Non
         raise WrongRequest(exc.wrong | ({"--task": fills} if is_missing else {})) from None
 
 
-def _notes(operation: Operation, filled: Mapping[str, Any], assumed: Mapping[str, Any]) -> Iterator[str]:
+def _notes(operation: Operation, given: Mapping[str, Any], assumed: Mapping[str, Any]) -> Iterator[str]:
     said = {known.alias or name: known.description for name, known in operation.parameters.model_fields.items()}
     for name, value in assumed.items():
         yield f"{name} is not given: the API takes it for {json.dumps(value)}; there is {said[name]}"
-    for name in find_unsent(operation.parameters, filled):
+    for name in find_unsent(operation.parameters, given):
         yield f"{name} is no parameter of this call: it is not sent"
+    yield from caveats_of(operation.warnings, given)
 
 
 def _new_name() -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from handlers.destinations.means import Means
     from handlers.events import Delivery, TaskKey
-    from handlers.operation import Outcome, Request
+    from handlers.operation import Caveat, Outcome, Request
     from handlers.settings import Destination
 
 DestinationKind = Literal["http", "sqs", "sns", "mns-queue", "mns-topic", "celery", "python"]
@@ -176,5 +176,5 @@ class DestinationOperation:
     limit: None = None
     task_type: None = None
     feeds: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caveat, ...] = ()
     page: str = ""

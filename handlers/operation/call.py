@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handlers.events import TaskKey, TaskType
+    from handlers.operation.caveats import Caveat
     from handlers.operation.parameters import Parameters
     from handlers.settings import Account
 
@@ -107,7 +108,8 @@ class Operation:
     precondition: Callable[[Mapping[str, Any]], str | None] | None = None
     #: the changes that a call can bring about: a rule on one of them would feed itself
     feeds: frozenset[str] = frozenset()
-    #: what the API does that its user may not expect: shown by `rules check` and in the documentation
-    warnings: tuple[str, ...] = ()
+    #: what the API does that its user may not expect: all of it stands in the documentation, and what is true of a call
+    #: is shown by `rules check` and `reelhook call`
+    warnings: tuple[Caveat, ...] = ()
     #: the vendor's page that documents the API
     page: str = ""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from handlers.events import TaskKey
-    from handlers.operation import Parameters
+    from handlers.operation import Caveat, Parameters
     from handlers.rules.change import Change
     from handlers.rules.expressions import Expression
     from handlers.rules.nodes import Place
@@ -50,7 +50,7 @@ class OperationLike(Protocol):
         """The changes that a call can bring about."""
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caveat, ...]:
         """What its user may not expect."""
 
 

@@ -76,7 +76,7 @@ def _check_values(node: Mapping, template: Map[str, Template], operation: Operat
     own: dict[str, Any] = {name: value for name, value in _own_sample(operation).items() if name not in template}
     if (derived := derived_name(operation)) is not None and derived not in template:
         own[derived] = _LATER
-    values = own | {name: _with_later(one) for name, one in template.items()}
+    values = own | {name: with_later(one) for name, one in template.items()}
     is_constant = not any(has_expression(one) for one in template.values())
     for problem in find_problems(operation.parameters, values):
         at = _node_at(node, template, problem.place)
@@ -104,13 +104,14 @@ def _check_sequence(node: Mapping, operation: OperationLike, findings: Findings)
             findings.error(key.place, f"{key.text} {what}; leave it out")
 
 
-def _with_later(template: Template) -> Any:  # noqa: ANN401 - any JSON value
+def with_later(template: Template) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value as far as it is known without a change: a text stands where there is an expression."""
     if isinstance(template, Filled):
         return _LATER
     if isinstance(template, list):
-        return [_with_later(one) for one in template]
+        return [with_later(one) for one in template]
     if isinstance(template, dict):
-        return {name: _with_later(one) for name, one in template.items()}
+        return {name: with_later(one) for name, one in template.items()}
     return template
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from handlers.operation import caveats_of
 from handlers.rules import notation
 from handlers.rules.nodes import Mapping, Node, Place, Scalar
-from handlers.rules.parameters import check_parameters, own_names
+from handlers.rules.parameters import check_parameters, own_names, with_later
 from handlers.settings.values import listed, meant, quoted
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def check_step(step: Step, change: str, template: Map[str, Template], known: Kno
     check_parameters(step.node, template, operation, findings)
     _check_destination(step, template, known, findings)
     _check_task_type(step, change, operation, findings)
-    for warning in operation.warnings:
-        findings.warn(step.place, f"{step.operation}: {warning}")
+    for caveat in caveats_of(operation.warnings, {name: with_later(one) for name, one in template.items()}):
+        findings.warn(step.place, f"{step.operation}: {caveat}")
 
 
 def _check_destination(step: Step, template: Map[str, Template], known: Known, findings: Findings) -> None:

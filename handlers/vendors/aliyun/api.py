@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from handlers.operation import Operation, Request, access_of, complete, holds, host_of
+from handlers.operation import Caveat, Operation, Request, access_of, complete, gives, holds, host_of, leaves_out
 from handlers.vendors.aliyun import errors, signing
 from handlers.vendors.aliyun.parameters import StartRecordTask, StopRecordTask, UpdateRecordTask
 
@@ -98,6 +98,11 @@ def _finds_it_gone(_parameters: Mapping[str, Any]) -> str:
     return "finds the task gone, which is an error without harm"
 
 
+def _may_be_unmixed(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether a start is, or may be, one of single streams."""
+    return bool(parameters.get("MixMode", 1) != 1)
+
+
 START_RECORD_TASK = Operation(
     name="start_record_task",
     api="StartRecordTask",
@@ -112,10 +117,10 @@ START_RECORD_TASK = Operation(
     derived="TaskId",
     feeds=_RECORDING | {"task.started", "task.stopped", "task.failed"},
     warnings=(
-        "a TaskId that runs already is TaskExisted, which counts as done",
-        "whether the id of a task that has ended starts a new recording isn't documented",
-        "it costs money as long as it runs: stop it by stop_record_task",
-        "with MixMode 0 the task can't be updated later",
+        Caveat("a TaskId that runs already is TaskExisted, which counts as done", when=gives("TaskId")),
+        Caveat("whether the id of a task that has ended starts a new recording isn't documented", when=gives("TaskId")),
+        Caveat("it costs money as long as it runs: stop it by stop_record_task"),
+        Caveat("with MixMode 0 the task can't be updated later", when=_may_be_unmixed),
     ),
     page=StartRecordTask.page,
 )
@@ -134,8 +139,8 @@ UPDATE_RECORD_TASK = Operation(
     covers=_covers,
     precondition=_updatable,
     warnings=(
-        "a task that was started with MixMode 0 can't be updated; no callback tells the MixMode",
-        "TemplateId has to be given: no callback tells it",
+        Caveat("a task that was started with MixMode 0 can't be updated; no callback tells the MixMode"),
+        Caveat("TemplateId has to be given: no callback tells it", when=leaves_out("TemplateId")),
     ),
     page=UpdateRecordTask.page,
 )
@@ -153,7 +158,7 @@ STOP_RECORD_TASK = Operation(
     repeat=_finds_it_gone,
     task_type="record",
     feeds=_RECORDING | {"task.stopped"},
-    warnings=("a repeated call finds the task gone, which is an error without harm",),
+    warnings=(Caveat("a repeated call finds the task gone, which is an error without harm"),),
     page=StopRecordTask.page,
 )
 

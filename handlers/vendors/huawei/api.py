@@ -10,7 +10,18 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field
 
 from handlers.errors import SettingsError
-from handlers.operation import Operation, Parameters, Request, access_of, complete, holds, host_of, one_line
+from handlers.operation import (
+    Caveat,
+    Operation,
+    Parameters,
+    Request,
+    access_of,
+    complete,
+    gives,
+    holds,
+    host_of,
+    one_line,
+)
 from handlers.vendors.huawei import errors, signing
 
 if TYPE_CHECKING:
@@ -119,9 +130,15 @@ UPDATE_INDIVIDUAL_STREAM_JOB = Operation(
     covers=_covers,
     feeds=frozenset({"recording.created", "recording.changed", "recording.available"}),
     warnings=(
-        "a job can be updated in some states only; which isn't documented",
-        "publish_param is gone from today's page of the API and from the vendor's SDK: it is sent as it is given",
-        "an app has at most one record rule for each location, so that another record_rule_id is of limited use",
+        Caveat("a job can be updated in some states only; which isn't documented"),
+        Caveat(
+            "publish_param is gone from today's page of the API and from the vendor's SDK: it is sent as it is given",
+            when=gives("publish_param"),
+        ),
+        Caveat(
+            "an app has at most one record rule for each location, so that another record_rule_id is of limited use",
+            when=gives("record_param"),
+        ),
     ),
     page=_PAGE,
 )

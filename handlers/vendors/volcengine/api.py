@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from handlers.operation import Operation, Request, access_of, complete, holds, host_of
+from handlers.operation import Caveat, Operation, Request, access_of, complete, gives, holds, host_of, leaves_out
 from handlers.vendors.volcengine import errors, signing
 from handlers.vendors.volcengine.parameters import UpdatePushMixedStreamToCDN, UpdateRecord, UpdateSegment
 
@@ -94,6 +94,23 @@ def _cut(parameters: Mapping[str, Any]) -> str | None:
     return None if parameters.get("Duration") is None else "ends the slice that is being cut, and begins one more"
 
 
+def _may_reset(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether a push may lose what this update leaves out."""
+    return parameters.get("IsUpdatePartialParam") is not True
+
+
+def _may_cut_lists(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether an update may be partial and has a list."""
+    is_partial = parameters.get("IsUpdatePartialParam", False) is not False
+    return is_partial and _REPLACES(parameters)
+
+
+_REPLACES: Final = gives("TargetStreams.StreamList", "Layout.CustomLayout.Regions")
+_KEEPS_ITS_SIZE: Final = Caveat(
+    "the Canvas keeps its size, whatever Width and Height say",
+    when=gives("Layout.CustomLayout.Canvas.Width", "Layout.CustomLayout.Canvas.Height"),
+)
+
 UPDATE_SEGMENT = Operation(
     name="update_segment",
     api="UpdateSegment",
@@ -111,9 +128,18 @@ UPDATE_SEGMENT = Operation(
     unique="Identifier",
     feeds=frozenset({"segment.created"}),
     warnings=(
-        "every update of Duration ends the slice that is being cut and begins a new one, a repeated call too",
-        "an Identifier must be unique among all tasks: two tasks under one Identifier overwrite each other's files",
-        "whether what is left out keeps its value isn't documented: give Identifier, Handle and Duration together",
+        Caveat(
+            "every update of Duration ends the slice that is being cut and begins a new one, a repeated call too",
+            when=gives("Duration"),
+        ),
+        Caveat(
+            "an Identifier must be unique among all tasks: two tasks under one Identifier overwrite each other's files",
+            when=gives("Identifier"),
+        ),
+        Caveat(
+            "whether what is left out keeps its value isn't documented: give Identifier, Handle and Duration together",
+            when=leaves_out("Identifier", "Handle", "Duration"),
+        ),
     ),
     page=UpdateSegment.page,
 )
@@ -133,9 +159,13 @@ UPDATE_RECORD = Operation(
     precondition=_updatable,
     feeds=frozenset({"stream.changed"}),
     warnings=(
-        "only a recording that was started with RecordMode 0 and LayoutMode 2 can be updated; no callback tells these",
-        "of Layout, only Regions and the Canvas' Background and BackgroundImage change; the Canvas keeps its size",
-        "TargetStreams and Regions replace what was there, they don't add to it",
+        Caveat(
+            "only a recording that was started with RecordMode 0 and LayoutMode 2 can be updated; no callback "
+            "tells these"
+        ),
+        Caveat("of Layout, only Regions and the Canvas' Background and BackgroundImage change", when=gives("Layout")),
+        _KEEPS_ITS_SIZE,
+        Caveat("TargetStreams and Regions replace what was there, they don't add to it", when=_REPLACES),
     ),
     page=UpdateRecord.page,
 )
@@ -157,10 +187,13 @@ UPDATE_PUSH_MIXED_STREAM_TO_CDN = Operation(
     precondition=_updatable,
     feeds=frozenset({"push.updated", "push.changed", "stream.changed"}),
     warnings=(
-        "with IsUpdatePartialParam false, what is left out falls back to its default: give everything, or say true",
-        "with IsUpdatePartialParam true, a list has to be given whole",
-        "only a push that was started with LayoutMode 2 can be updated; no callback tells it",
-        "the Canvas keeps its size, whatever Width and Height say",
+        Caveat(
+            "with IsUpdatePartialParam false, what is left out falls back to its default: give everything, or say true",
+            when=_may_reset,
+        ),
+        Caveat("with IsUpdatePartialParam true, a list has to be given whole", when=_may_cut_lists),
+        Caveat("only a push that was started with LayoutMode 2 can be updated; no callback tells it"),
+        _KEEPS_ITS_SIZE,
     ),
     page=UpdatePushMixedStreamToCDN.page,
 )
