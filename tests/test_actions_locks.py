@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planning import attempts, claim, emptied, let_lapse, opened, plan, post, retry_some, rows, states
+from planning import attempts, claim, emptied, let_lapse, make, none_over, opened, plan, post, retry_some, rows, states
 from program import wait_until
 from sqlalchemy import select, text, update
 
 from handlers import actions, tables
 from handlers.actions import lanes
 from handlers.actions.unsent import put_back
-from handlers.database import once_more
+from handlers.by_hand import Wanted, find_operation, plan_by_hand
+from handlers.database import Database, once_more
 from handlers.errors import BrokenOff, DatabaseAway
+from handlers.settings import load
+from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
     from handlers.actions import Claimed
-    from handlers.database import Database
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
 
@@ -127,6 +132,54 @@ def test_of_two_transactions_that_wait_for_each_other_the_one_that_is_undone_is_
         for done in [pool.submit(take_both, *ids), pool.submit(take_both, *reversed(ids))]:
             done.result(20)
     assert len(tries) == 3
+
+
+def _undo_every_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server undo every other transaction that writes, the first included."""
+    write, turns = Database.write, itertools.cycle((True, False))
+
+    @contextmanager
+    def undoing(self: Database, **patience: float) -> Iterator[Connection]:
+        with write(self, **patience) as connection:
+            yield connection
+            if next(turns):
+                raise BrokenOff
+
+    monkeypatch.setattr(Database, "write", undoing)
+
+
+def test_what_people_do_is_done_once_more_where_the_server_undoes_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan(database, *(post(number) for number in range(3)))
+    for one in claim(database):
+        if one.subject != "seg_2":
+            make(database, one)
+        else:
+            actions.give_back(database, [one])
+    first, second, waiting_one = (row["id"] for row in rows(database))
+    monkeypatch.setattr("handlers.actions.verbs.MOST_AT_ONCE", 1)
+    _undo_every_other(monkeypatch)
+    actions.cancel(database, waiting_one)
+    assert actions.rerun(database, [first, second], over=none_over) == 2
+    actions.record_result(database, first, "failed")
+    assert states(database) == ["dead", "done", "cancelled", "planned", "planned"]
+    assert [row["generation"] for row in rows(database)] == [0, 0, 0, 1, 1], "each portion is repeated once"
+
+
+def test_a_call_by_hand_is_planned_once_more_where_the_server_undoes_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "reelhook.toml"
+    config.write_text('[accounts.classroom]\nvendor = "volcengine"\ncallback_secrets = ["env:SECRET"]\n')
+    environ = {"REELHOOK_CONFIG": str(config), "SECRET": "s" * 32, "REELHOOK_DATA": str(tmp_path)}
+    settings = load(environ, vendors=tuple(VENDORS))
+    name = "volcengine.update_segment"
+    wanted = Wanted(
+        name=name, operation=find_operation(name), account=settings.accounts["volcengine", "classroom"], parameters={}
+    )
+    _undo_every_other(monkeypatch)
+    assert [plan_by_hand(database, settings, wanted)] == [row["id"] for row in rows(database)]
 
 
 def test_what_is_undone_again_and_again_counts_as_a_database_that_is_away() -> None:

@@ -17,6 +17,7 @@ from handlers.actions.planning import plan
 from handlers.actions.regiving import with_names
 from handlers.actions.reviving import MOST_AT_ONCE, RETRIABLE, revive
 from handlers.actions.stages import AGAIN, DEAD, DONE, OVER, PLANNED, READY
+from handlers.database import once_more
 from handlers.errors import WrongRequest
 from handlers.fields import storable
 from handlers.tables import actions
@@ -61,6 +62,7 @@ def retry(
     return revived.superseded.get(action)
 
 
+@once_more
 def cancel(database: Database, action: str, *, now: int | None = None, reason: str = "cancelled by hand") -> None:
     """End an action that nobody has in hand, with the steps after it; `now` in milliseconds UTC, or the database's.
 
@@ -84,21 +86,24 @@ def rerun(database: Database, ids: Collection[str], *, over: Over, now: int | No
     change that are repeated together wait for each other as they did. The rule's max_age does not hold for what
     somebody wants again.
     """
-    wanted, done = sorted(ids), 0
-    for start in range(0, len(wanted), MOST_AT_ONCE):
-        with database.write() as connection:
-            some = wanted[start : start + MOST_AT_ONCE]
-            query = select(actions).where(actions.c.id.in_(some), actions.c.state.in_((DONE, DEAD)))
-            found = [dict(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
-            late = too_late(found, over(connection, tasks_of(found)))
-            rows = [row for row in found if row["id"] not in late]
-            latest = many(connection, _LATEST, id="text")
-            last = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
-            generations = {row.id: row.generation for row in last}
-            plan(connection, with_names(connection, list(_repetitions(rows, generations))), now=_at(connection, now))
-            done += len(rows)
-        count_at_once(database, noted(connection))
-    return done
+    wanted = sorted(ids)
+    portions = (wanted[start : start + MOST_AT_ONCE] for start in range(0, len(wanted), MOST_AT_ONCE))
+    return sum(_rerun_some(database, some, over, now) for some in portions)
+
+
+@once_more
+def _rerun_some(database: Database, some: Sequence[str], over: Over, now: int | None) -> int:
+    with database.write() as connection:
+        query = select(actions).where(actions.c.id.in_(some), actions.c.state.in_((DONE, DEAD)))
+        found = [dict(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+        late = too_late(found, over(connection, tasks_of(found)))
+        rows = [row for row in found if row["id"] not in late]
+        latest = many(connection, _LATEST, id="text")
+        last = connection.execute(latest, as_rows([{"id": row["id"]} for row in rows]))
+        generations = {row.id: row.generation for row in last}
+        plan(connection, with_names(connection, list(_repetitions(rows, generations))), now=_at(connection, now))
+    count_at_once(database, noted(connection))
+    return len(rows)
 
 
 def tasks_of(rows: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -118,6 +123,7 @@ def too_late(rows: Iterable[Mapping[str, Any]], over: Mapping[str, str]) -> set[
     return late
 
 
+@once_more
 def record_result(
     database: Database, action: str, result: Literal["done", "failed"], *, detail: str = "", now: int | None = None
 ) -> None:

@@ -11,6 +11,7 @@ from handlers.actions import Planned, plan
 from handlers.actions.db_time import db_time
 from handlers.actions.endings import add_to, noted
 from handlers.actions.figures import PLANNED
+from handlers.database import once_more
 from handlers.errors import DatabaseAway
 from handlers.ids import new_id
 from handlers.inbox.consequences import covers
@@ -30,6 +31,7 @@ RULE: Final = "(by hand)"
 CHANGE: Final = "call"
 
 
+@once_more
 def plan_by_hand(database: Database, settings: Settings, wanted: Wanted) -> str:
     """Plan the call, for whatever worker comes first; return its action's id.
 
