@@ -34,11 +34,14 @@ from planning import (
 from sqlalchemy import update
 
 from handlers import actions, tables
+from handlers.actions import claiming, expiring
+from handlers.actions.db_time import db_time
+from handlers.actions.endings import nobody_counts
 from handlers.actions.figures import figures
 from handlers.actions.in_hand import Room
 from handlers.actions.quotas import Limiter
 from handlers.clock import now_ms
-from handlers.errors import WrongRequest
+from handlers.errors import DatabaseAway, WrongRequest
 from handlers.operation import Outcome
 from handlers.questions.filters import Filters
 from handlers.retries import Schedule
@@ -188,6 +191,64 @@ def test_a_counterpart_gets_no_more_than_it_has_room_for(database: Database) -> 
     taken = claim(database, room=Room(64, {Limiter("destination/captioning", ""): 6}, quick=()))
     assert [one.destination for one in taken].count("captioning") == 2
     assert [one.destination for one in taken].count("other") == 8
+
+
+def test_what_is_too_late_takes_neither_slot_nor_room_from_what_is_in_time(database: Database) -> None:
+    late, soon = now_ms() - 1, now_ms() + 60_000
+    plan(database, *(call(number, lane=None, expires_at=late, **LIMITED) for number in range(90)))
+    plan(database, *(call(number, lane=None, expires_at=soon, **LIMITED) for number in range(100, 103)))
+    ended: Counter[tuple[str, str]] = Counter()
+    none = Room(64, {Limiter("main", "UpdateSegment"): 48}, quick=())
+    assert claim(database, room=none, count=ended.update) == []
+    assert states(database).count("cancelled") == 90
+    assert ended["volcengine.update_segment", "expired"] == 90
+    assert numbers(claim(database)) == [100, 101, 102]
+
+
+def test_so_much_that_is_too_late_ends_at_once_that_nobody_waits_long_for_it(database: Database) -> None:
+    late = now_ms() - 1
+    plan(database, *(call(number, lane=None, expires_at=late, **LIMITED) for number in range(160)))
+    plan(database, post(200), call(201, lane=None, **LIMITED))
+    assert [one.destination for one in claim(database, 4)] == ["captioning"]
+    assert 128 <= states(database).count("cancelled") < 160
+    assert numbers(claim(database)) == [201]
+
+
+def test_what_is_stopped_does_not_end_before_it_goes_on(database: Database) -> None:
+    plan(database, call(1, expires_at=now_ms() - 1))
+    actions.stop(database, "rule", "short-slices", now=now_ms())
+    claim(database)
+    assert states(database) == ["planned"]
+    actions.go(database, "rule", "short-slices")
+    claim(database)
+    assert states(database) == ["cancelled"]
+
+
+def test_what_is_retried_before_it_ends_too_late_goes_on(database: Database) -> None:
+    plan(database, call(1))
+    make(database, claim(database)[0], AGAIN)
+    (action,) = rows(database)
+    actions.retry(database, action["id"], over=none_over, now=now_ms())
+    expiring.expire(database, {action["id"]: action["lane"]}, clock=db_time, count=nobody_counts)
+    assert numbers(claim(database)) == [1]
+
+
+def test_what_is_taken_is_handed_out_though_the_database_goes_away_before_the_late_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_away(*_: object, **__: object) -> None:
+        raise DatabaseAway
+
+    late = now_ms() - 1
+    # One that is in time stands before it: so it is seen only when the calls are chosen.
+    plan(database, post(0), now=late - 9)
+    plan(database, post(1, expires_at=late), post(2), now=late - 5)
+    with monkeypatch.context() as patched:
+        patched.setattr(claiming, "expire", go_away)
+        assert numbers(claim(database)) == [0, 2]
+    assert states(database)[1] == "planned"
+    assert claim(database) == []
+    assert states(database)[1] == "cancelled"
 
 
 def test_those_that_wait_get_equal_parts_and_what_one_leaves_goes_to_the_others(database: Database) -> None:

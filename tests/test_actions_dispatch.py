@@ -498,6 +498,17 @@ def test_calls_for_which_no_thread_can_be_started_are_put_back_and_made_later(
     assert [row["token"] for row in rows(database)] == [1, 2, 2, 2, 2, 2]
 
 
+def test_a_backlog_that_is_too_late_ends_without_a_rest(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(database, *(call(number, lane="a", expires_at=now_ms() - 1, **LIMITED) for number in range(9)))
+    with monkeypatch.context() as patched:
+        patched.setattr(dispatch, "_REST", 3_600.0)
+        patched.setattr(dispatch, "_REST_AT_WORK", 3_600.0)
+        with at_work(database, do) as dispatcher:
+            wait_until(lambda: states(database) == ["cancelled"] * 9, what="the end of all")
+            patched.undo()
+            dispatcher._wake.set()
+
+
 def test_what_was_sent_and_what_became_of_it_is_counted(database: Database) -> None:
     plan(database, call(1), post(2))
     with at_work(database, do):

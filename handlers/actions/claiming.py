@@ -1,15 +1,17 @@
 """Who gets which action next, and for how long it is theirs.
 
-1. Look at the channels that have something ready; most looks end here, without a lock.
-2. Lock the limiters that give slots. Then let one after the other, whose work has waited longest first, have its
+1. Look at the channels that have something due; most looks end here, without a lock.
+2. End what is too late at their front, so that it takes no part of what others can have.
+3. Lock the limiters that give slots. Then let one after the other, whose work has waited longest first, have its
    part: its oldest due actions, or batches, for its next slots; none for slots further off, so that others find work
    too and little is lost with a worker that dies.
-3. They are the holder's until the lease ends, and may be settled by whoever has the token of the last claim.
+4. They are the holder's until the lease ends, and may be settled by whoever has the token of the last claim.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -19,13 +21,15 @@ from sqlalchemy import text
 from handlers.actions import batches, lanes
 from handlers.actions.channels import due
 from handlers.actions.db_time import db_time
-from handlers.actions.endings import EXPIRED, NOT_IN_TIME, nobody_counts, note, noted
+from handlers.actions.endings import nobody_counts, noted
+from handlers.actions.expiring import expire, too_late
 from handlers.actions.many import as_rows, many
 from handlers.actions.planned import Claimed, read_schedule
 from handlers.actions.quotas import Busy, Limiter, Slots
 from handlers.actions.row_locks import lock_rows
 from handlers.actions.switches import is_stopped, stopped
 from handlers.database import once_more
+from handlers.errors import DatabaseAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
     #: microseconds between two calls of a channel, as of now; None: no limit
     Pace = Callable[[Channel], int | None]
+
+_log = logging.getLogger(__name__)
 
 #: milliseconds after which an action that its holder has not settled goes to another
 LEASE_MS: Final = 30_000
@@ -84,7 +90,11 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     """
     with database.read() as connection:
         now = clock(connection)
-        found = _due(connection, now, full=now + lead_us + ahead_us // 2, pace=pace)
+        found = _due(connection, now)
+        late = too_late(connection, found, now=now // 1000)
+        found = _with_slots(connection, found, now, full=now + lead_us + ahead_us // 2, pace=pace)
+    if late:
+        expire(database, late, clock=clock, count=count)
     # A batch is left for the next time only for the sake of others that can go.
     found = batches.affordable((one for one in found if room is None or room.of(one.limiter) > 0), _MOST_AT_ONCE)
     if not found or most <= 0:
@@ -97,36 +107,17 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
         claiming.lock(limiter for limiter, some in groups.items() if any(one.interval_us is not None for one in some))
         claiming.divide(groups, min(most, _MOST_AT_ONCE), room)
         taken = claiming.write()
-    if claiming.expired:
-        _expire(database, claiming.expired, clock, count)
+    if claiming.late:
+        try:
+            expire(database, claiming.late, clock=clock, count=count)
+        except DatabaseAway as exc:  # what is taken is in hand all the same, and what is late is found again
+            _log.warning("%d actions that are too late end later: %s", len(claiming.late), exc)
     return taken
 
 
-@once_more
-def _expire(
-    database: Database,
-    expired: Mapping[str, tuple[str | None, str]],
-    clock: Callable[[Connection], int],
-    count: Count,
-) -> None:
-    found = [lane for lane, _ in expired.values()]
-    with database.write() as connection:
-        lanes.lock(connection, found)
-        ended = lanes.end(connection, list(expired), now=clock(connection) // 1000, reason=NOT_IN_TIME)
-        note(connection, EXPIRED, (expired[action][1] for action in ended))
-        lanes.set_heads(connection, found)
-    count(noted(connection))
-
-
-def _due(connection: Connection, now: int, *, full: int, pace: Pace | None) -> list[Channel]:
-    """Return the channels with something due, except of limiters that give no call before `full`; microseconds UTC."""
+def _due(connection: Connection, now: int) -> list[Channel]:
+    """Return the channels with something due that is not stopped, the oldest first; microseconds UTC."""
     found = due(connection, now // 1000)
-    if pace is not None:
-        found = [replace(channel, interval_us=pace(channel)) for channel in found]
-    if found:
-        # Looked up without a lock, and with half the slots: a claim is worth its transaction only for several.
-        busy = Busy(connection, now=now, full=full)
-        found = [channel for channel in found if not busy.holds_back(channel.limiter, channel.interval_us)]
     switched = stopped(connection) if found else set()
     return [
         one
@@ -135,6 +126,19 @@ def _due(connection: Connection, now: int, *, full: int, pace: Pace | None) -> l
             switched, rule=one.rule, operation=one.operation, account=one.account, destination=one.destination
         )
     ]
+
+
+def _with_slots(
+    connection: Connection, found: list[Channel], now: int, *, full: int, pace: Pace | None
+) -> list[Channel]:
+    """Leave out channels of limiters that give no call before `full`; microseconds UTC."""
+    if not found:
+        return []
+    if pace is not None:
+        found = [replace(channel, interval_us=pace(channel)) for channel in found]
+    # Looked up without a lock, and with half the slots: a claim is worth its transaction only for several.
+    busy = Busy(connection, now=now, full=full)
+    return [channel for channel in found if not busy.holds_back(channel.limiter, channel.interval_us)]
 
 
 class _Claiming:
@@ -153,8 +157,8 @@ class _Claiming:
         self._slots: dict[Limiter, Slots] = {}
         #: how many actions of batches may still be taken, unless one batch has more
         self._batched = _MOST_AT_ONCE
-        #: those that came too late, with their lanes
-        self.expired: dict[str, tuple[str | None, str]] = {}
+        #: those that are too late, with their lanes
+        self.late: dict[str, str | None] = {}
 
     def lock(self, limiters: Iterable[Limiter]) -> None:
         """Keep others from giving slots of these."""
@@ -221,7 +225,7 @@ class _Claiming:
             return False
         if row["expires_at"] is None or row["expires_at"] > self._now // 1000:
             return True
-        self.expired[row["id"]] = (row["lane"], row["operation"])
+        self.late[row["id"]] = row["lane"]
         return False
 
     def _call(self, rows: Sequence[RowMapping], channel: Channel, slots: Slots | None) -> Claimed:

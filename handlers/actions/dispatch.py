@@ -3,7 +3,8 @@
 1. Claim due actions, for no counterpart more than its share of the threads: one that is dead delays no other.
 2. A thread prepares each call, writes down that it begins, waits for its slot, makes it; no transaction is open then.
    Where it comes to know that nothing is sent, it puts the action back as if nothing had begun.
-3. It settles the outcome; what waited for that comes forward, and the loop looks again at once.
+3. It settles the outcome; what waited for that comes forward, and the loop looks again at once, as it does after it
+   has ended what came too late.
 4. Meanwhile leases are renewed, and what lost workers had in hand is taken up.
 """
 
@@ -149,7 +150,7 @@ class Dispatcher:
             pace=self._pace,
             lead_us=self._slots.lead_us,
             clock=self._slots.now,
-            count=self._count_ended,
+            count=self._count_late,
         )
         self._hand.take(taken, asked_at=asked_at)
         self._hand_over(taken)
@@ -288,6 +289,12 @@ class Dispatcher:
     def _count_ended(self, found: Endings) -> None:
         with self._lock:
             add_to(self.meters, found)
+
+    def _count_late(self, found: Endings) -> None:
+        """Count what came too late, and look at once for more: it takes nobody's time."""
+        self._count_ended(found)
+        if found:
+            self._wake.set()
 
     def _finish(self) -> None:
         """Wait for the calls under way, and give back what has not begun."""
