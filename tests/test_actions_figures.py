@@ -195,6 +195,17 @@ def test_the_oldest_call_that_waits_for_its_slot_is_told_unless_it_is_stopped(da
     assert figures(database).slot_wait_ms == {("main", "UpdateSegment"): 0}
 
 
+def test_what_was_planned_before_there_was_a_limit_waits_for_its_slot_too(database: Database) -> None:
+    own = ("destination/captioning", "")
+    plan(database, post(0), now=now_ms() - 60_000)
+    assert figures(database).slot_wait_ms == {}
+    plan(database, post(1, limit=1.0))
+    (taken,) = [one for one in claim(database) if one.subject == "seg_1"]
+    make(database, taken)
+    plan(database, post(2), now=now_ms() - 60_000)
+    assert 60_000 <= figures(database).slot_wait_ms[own] < 90_000
+
+
 # --- how actions ended ------------------------------------------------------------------------------------------------
 
 

@@ -76,7 +76,7 @@ def figures_of(connection: Connection, *, clock: Callable[[Connection], int] = d
         oldest_ms=_oldest(connection, now // 1000),
         ahead_ms={one: max(0, max(row.next_at, row.blocked_until) - now) // 1000 for one, row in limits.items()},
         used={one: Use(row.used_in, row.used_us, row.used_before_us).share(now) for one, row in limits.items()},
-        slot_wait_ms=dict.fromkeys(limits, 0) | _slot_waits(connection, found, now // 1000),
+        slot_wait_ms=dict.fromkeys(limits, 0) | _slot_waits(connection, limits, found, now // 1000),
         stopped=sorted(found),
     )
 
@@ -90,10 +90,14 @@ def _oldest(connection: Connection, now: int) -> dict[str, int]:
     return oldest
 
 
-def _slot_waits(connection: Connection, found: Collection[Switch], now: int) -> dict[tuple[str, str], int]:
+def _slot_waits(
+    connection: Connection, limits: Collection[tuple[str, str]], found: Collection[Switch], now: int
+) -> dict[tuple[str, str], int]:
     waits: dict[tuple[str, str], int] = {}
     for one in channels(connection):
-        if one.interval_us is None or is_stopped(
+        # What was planned without a limit waits for its slot too, once the settings have one.
+        has_slots = one.interval_us is not None or one.limiter in limits
+        if not has_slots or is_stopped(
             found, rule=one.rule, operation=one.operation, account=one.account, destination=one.destination
         ):
             continue
