@@ -14,7 +14,7 @@ from handlers.clock import now_ms
 from handlers.errors import DatabaseAway
 from handlers.inbox.consequences import Planner
 from handlers.inbox.processing import Processor
-from handlers.inbox.rule_notes import last_text
+from handlers.inbox.rule_notes import last_text, last_version
 from handlers.limits import Limits
 from handlers.rules import RuleBook
 from handlers.rules.known import known_of
@@ -124,10 +124,17 @@ class Worker:
             return
         is_new = self._book.refresh() or self._refreshed_at == float("-inf")
         if self._book.wants_past:
-            is_new |= self._book.remember(last_text(self._database))
+            is_new |= self._remember()
         self._refreshed_at = time.monotonic()
         if is_new:
             self._tell_rules()
+
+    def _remember(self) -> bool:
+        """Take the rules of before, unless they were found to be wrong by now; tell whether anything is another now."""
+        version = last_version(self._database)
+        if version is not None and version == self._book.refused:
+            return False
+        return self._book.remember(last_text(self._database))
 
     def _tell_rules(self) -> None:
         standing = self._book.standing

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from rule_operations import KNOWN, change
 
-from handlers.rules import RuleBook
+from handlers.rules import RuleBook, rule_file
 from handlers.rules.book import SETTLES
+from handlers.rules.matching import version_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,6 +199,18 @@ def test_a_book_that_begins_with_a_broken_file_goes_by_the_rules_of_before(path:
     path.write_text(ONE)
     assert looked(book)
     assert acting(book) == ["one"]
+
+
+def test_rules_of_before_that_are_wrong_by_now_are_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(BROKEN)
+    book = opened(path)
+    reading = Mock(wraps=rule_file.read_rules)
+    monkeypatch.setattr(rule_file, "read_rules", reading)
+    wrong = BROKEN.replace("one", "other")
+    assert [book.remember(wrong) for _ in range(3)] == [False, False, False]
+    assert (reading.call_count, book.refused) == (1, version_of(wrong))
+    assert book.remember(TWO), "another text of before is looked at"
+    assert acting(book) == ["two"]
 
 
 def test_a_file_that_comes_broken_where_there_was_none_leaves_none_in_force(path: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from callbacks import file_created, incoming
@@ -15,9 +16,11 @@ from program import wait_until
 from rules_acting import environ_with_rules, inbox_states, planned, settings_of
 from sqlalchemy import func, select
 
-from handlers import tables
+from handlers import tables, worker
 from handlers.clock import now_ms
+from handlers.inbox import rule_notes
 from handlers.questions.rules import rules_in_force
+from handlers.rules.matching import version_of
 from handlers.vendors import VENDORS
 from handlers.worker import Worker
 
@@ -75,6 +78,31 @@ def test_the_rules_that_were_in_force_before_the_restart_stay_in_force(
     with working(database, settings_of(environ)):
         wait_until(lambda: inbox_states(database) == [("processed", None)], what="a processed delivery")
     assert [action["rule"] for action in planned(database)] == ["tell"]
+
+
+def test_rules_of_before_that_are_wrong_by_now_are_fetched_once_and_deliveries_wait(
+    inbox: Inbox,
+    database: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.rules.write_text(BROKEN)
+    wrong = RULES.replace("captioning", "no-longer-there")
+    with database.write() as connection:
+        row = {"version": version_of(wrong), "text": wrong, "noted_at": now_ms()}
+        connection.execute(tables.rule_texts.insert(), [row])
+    inbox.accept(incoming(file_created(1), token=TOKEN))
+    asked, fetched = Mock(wraps=rule_notes.last_version), Mock(wraps=rule_notes.last_text)
+    monkeypatch.setattr(worker, "last_version", asked)
+    monkeypatch.setattr(worker, "last_text", fetched)
+    monkeypatch.setattr(worker, "_REFRESH_EVERY", 0)
+    monkeypatch.setattr(worker, "_REST_WHILE_AWAY", 0.01)
+    with working(database, settings):
+        wait_until(lambda: asked.call_count > 2, what="several looks at the rules of before")
+    assert fetched.call_count == 1
+    assert inbox_states(database) == [("kept", None)]
+    assert "deliveries wait for its mending" in caplog.text
 
 
 @pytest.mark.parametrize("is_named", [True, False])

@@ -19,6 +19,8 @@ from handlers.tables.rules import GONE_AFTER_MS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sqlalchemy import Column
+
     from handlers.database import Database
     from handlers.rules import Rule, RuleBook, Unmatched
     from handlers.rules.book import Standing
@@ -131,11 +133,21 @@ class RuleNotes:
         }
 
 
+def last_version(database: Database) -> str | None:
+    """Return the version of the rules that a worker last went by, if any did."""
+    return _last(database, rule_texts.c.version)
+
+
 def last_text(database: Database) -> str | None:
     """Return the text of the rules that a worker last went by, if any did."""
-    query = select(rule_texts.c.text).order_by(rule_texts.c.noted_at.desc()).limit(1)
+    return _last(database, rule_texts.c.text)
+
+
+def _last(database: Database, column: Column[str]) -> str | None:
     with database.read() as connection:
-        found: str | None = connection.execute(query).scalar()
+        found: str | None = connection.execute(
+            select(column).order_by(rule_texts.c.noted_at.desc(), rule_texts.c.version).limit(1)
+        ).scalar()
     return found
 
 

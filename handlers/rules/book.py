@@ -103,6 +103,8 @@ class RuleBook:
         self._standing = Standing(rules=Rules((), known), file_version="", was_fit=False)
         #: rules were in force, and nobody has said since that there shall be none; None: it is not known
         self._had_rules: bool | None = None
+        #: version of the text of before that is wrong by now: it stays so as long as this process lives
+        self._refused: str | None = None
         #: what was found that is not believed yet, and since when
         self._pending: tuple[_Found, float] | None = None
         self._seen: tuple[int, ...] | None = None
@@ -138,6 +140,11 @@ class RuleBook:
     def wants_past(self) -> bool:
         """What was in force before this process began would tell more than the file does: see remember()."""
         return not self._standing.is_fit or (self._standing.is_silent and self._had_rules is None)
+
+    @property
+    def refused(self) -> str | None:
+        """The version of the text of before that was remembered and is wrong by now; None: none was."""
+        return self._refused
 
     def remember(self, text: str | None) -> bool:
         """Take the text that was last in force before this process began; None: there never was any.
@@ -238,6 +245,9 @@ class RuleBook:
     def _remember(self, text: str) -> None:
         from handlers.rules.rule_file import read_rules  # noqa: PLC0415 - as in _take_text
 
+        version = version_of(text)
+        if version == self._refused:
+            return
         file = read_rules(text, self._known)
         # What is wrong by now had rules: an empty text is never wrong.
         self._had_rules = bool(file.errors or file.rules)
@@ -246,6 +256,8 @@ class RuleBook:
                 return
             problem = Problem(line=1, column=1, text=_GONE if self._found.text is None else _BLANK)
             self._standing = replace(self._standing, problems=(problem,), was_fit=False, is_silent=False)
-        if not file.errors:
-            rules = Rules(file.rules, self._known, version=version_of(text))
+        if file.errors:
+            self._refused = version
+        else:
+            rules = Rules(file.rules, self._known, version=version)
             self._standing = replace(self._standing, rules=rules, text=text, was_fit=True)
