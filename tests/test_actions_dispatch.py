@@ -13,11 +13,12 @@ from program import wait_until
 from sqlalchemy import select
 
 from handlers import actions, tables
-from handlers.actions import Dispatcher, Performed, dispatch
+from handlers.actions import Dispatcher, Performed, dispatch, unsent
 from handlers.actions.in_hand import InHand
 from handlers.actions.slots import SlotClock
 from handlers.clock import now_ms
 from handlers.errors import DatabaseAway, SettingsError, WrongRequest
+from handlers.meters import Meters
 from handlers.operation import Outcome
 from handlers.retries import Schedule
 
@@ -452,10 +453,10 @@ def test_what_is_in_hand_again_before_its_former_thread_lets_go_is_made_and_sett
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again, let_go = threading.Event(), threading.Event()
-    put_back, leave = dispatch.put_back, InHand.let_go
+    leave = InHand.let_go
 
     def put_back_slowly(*args: Any, **more: Any) -> int:
-        number = put_back(*args, **more)
+        number = unsent.put_back(*args, **more)
         assert again.wait(20)
         return number
 
@@ -507,6 +508,30 @@ def test_a_backlog_that_is_too_late_ends_without_a_rest(database: Database, monk
             wait_until(lambda: states(database) == ["cancelled"] * 9, what="the end of all")
             patched.undo()
             dispatcher._wake.set()
+
+
+def test_no_call_waits_for_the_figures_to_be_written_down(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_hand, writing, sent = threading.Event(), threading.Event(), threading.Event()
+    told: list[bool] = []
+
+    def flush(*_: object, **__: object) -> None:
+        if in_hand.is_set() and not told:
+            writing.set()
+            told.append(sent.wait(10))
+
+    def perform(claimed: Claimed, start: Callable[[str], None]) -> Performed:
+        in_hand.set()
+        assert writing.wait(20)
+        start(f"POST {claimed.id}")
+        sent.set()
+        return Performed(outcome=DONE)
+
+    monkeypatch.setattr(Meters, "flush", flush)
+    monkeypatch.setattr(dispatch, "_TAKE_UP_EVERY", 0.0)
+    plan(database, call(1))
+    with at_work(database, perform):
+        wait_until(lambda: states(database) == ["done"], what="the call")
+    assert told == [True]
 
 
 def test_what_was_sent_and_what_became_of_it_is_counted(database: Database) -> None:

@@ -106,7 +106,10 @@ class Dispatcher:
         self._patience = patience
         self._pace = pace
         self.holder = new_id("wrk")
+        #: the loop's own; threads count beside them, so that none waits for the database on its way to its call
         self.meters = Meters()
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._ended: Endings = Counter()
         self._slots = SlotClock(database, clock=clock)
         self._senders = Senders()
         self._begins: GroupCommit[Begin, bool] = GroupCommit(self._begin, most=_AT_ONCE)
@@ -177,8 +180,7 @@ class Dispatcher:
             if lost := take_up_lost(self._database, clock=self._slots.now, count=self._count_ended):
                 _log.warning("%d actions of lost workers are taken up", lost)
             self._taken_up_at = now if lost < MOST_AT_ONCE else now - _TAKE_UP_EVERY
-            with self._lock:
-                self.meters.flush(self._database)
+            self._flush()
 
     def _renew(self) -> None:
         asked_at = self._hand.now()
@@ -284,17 +286,27 @@ class Dispatcher:
 
     def _count(self, name: str, claimed: Claimed, number: int = 1) -> None:
         with self._lock:
-            self.meters.add(name, claimed.operation, number)
+            self._counted[name, claimed.operation] += number
 
     def _count_ended(self, found: Endings) -> None:
         with self._lock:
-            add_to(self.meters, found)
+            self._ended.update(found)
 
     def _count_late(self, found: Endings) -> None:
         """Count what came too late, and look at once for more: it takes nobody's time."""
         self._count_ended(found)
         if found:
             self._wake.set()
+
+    def _flush(self, *, at_once: bool = False) -> None:
+        """Add what was counted to the figures of all processes."""
+        with self._lock:
+            counted, self._counted = self._counted, Counter()
+            ended, self._ended = self._ended, Counter()
+        for (name, operation), number in counted.items():
+            self.meters.add(name, operation, number)
+        add_to(self.meters, ended)
+        self.meters.flush(self._database, at_once=at_once)
 
     def _finish(self) -> None:
         """Wait for the calls under way, and give back what has not begun."""
@@ -309,8 +321,7 @@ class Dispatcher:
             if left := self._hand.all():
                 _log.warning("%d calls are still under way; their actions are left to their leases", len(left))
                 give_back(self._database, left, count=self._count_ended)
-            with self._lock:
-                self.meters.flush(self._database, at_once=True)
+            self._flush(at_once=True)
         except DatabaseAway as exc:
             _log.warning("the database is away at the end; actions in hand are left to their leases: %s", exc)
         self._senders.close()
