@@ -34,20 +34,20 @@ from planning import (
 from sqlalchemy import update
 
 from handlers import actions, tables
-from handlers.actions import claiming, expiring
+from handlers.actions import batches, claiming, expiring
 from handlers.actions.db_time import db_time
 from handlers.actions.endings import nobody_counts
 from handlers.actions.figures import figures
 from handlers.actions.in_hand import Room
 from handlers.actions.quotas import Limiter
 from handlers.clock import now_ms
-from handlers.errors import DatabaseAway, WrongRequest
+from handlers.errors import BrokenOff, DatabaseAway, WrongRequest
 from handlers.operation import Outcome
 from handlers.questions.filters import Filters
 from handlers.retries import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from handlers.database import Database
 
@@ -249,6 +249,27 @@ def test_what_is_taken_is_handed_out_though_the_database_goes_away_before_the_la
     assert states(database)[1] == "planned"
     assert claim(database) == []
     assert states(database)[1] == "cancelled"
+
+
+def test_a_claim_that_the_server_undid_is_made_again_with_the_same_room_and_slots(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undone: list[int] = []
+    members = batches.members
+
+    def break_off_once(held: Iterable[actions.Claimed]) -> list[actions.Claimed]:
+        if not undone:
+            undone.append(1)
+            raise BrokenOff
+        return members(held)
+
+    plan(database, *(call(number, lane=None, **LIMITED) for number in range(3)))
+    now = time.time_ns() // 1000
+    monkeypatch.setattr(batches, "members", break_off_once)
+    room = Room(1, {}, quick=())
+    (first, second) = claim(database, room=room, clock=lambda _: now)
+    assert (undone, first.not_before, first.token) == ([1], now, 1)
+    assert second.not_before == now + 10_417
 
 
 def test_those_that_wait_get_equal_parts_and_what_one_leaves_goes_to_the_others(database: Database) -> None:

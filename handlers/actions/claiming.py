@@ -70,6 +70,7 @@ _GIVE_BACK: Final = """
     RETURNING actions.id, actions.lane, actions.over_reason"""
 
 
+@once_more
 def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     database: Database,
     holder: str,
@@ -105,7 +106,7 @@ def claim(  # noqa: PLR0913 - what a holder may say of what it takes
     with database.write() as connection:
         claiming = _Claiming(connection, holder, clock(connection), lead_us, ahead_us)
         claiming.lock(limiter for limiter, some in groups.items() if any(one.interval_us is not None for one in some))
-        claiming.divide(groups, min(most, _MOST_AT_ONCE), room)
+        claiming.divide(groups, min(most, _MOST_AT_ONCE), None if room is None else room.copy())
         taken = claiming.write()
     if claiming.late:
         try:

@@ -73,6 +73,10 @@ class Room:
         more = max(_OWN - count, 0) + max((free - used + 1) // 2, 0)
         return max(min(more, most - count, self.left), 0)
 
+    def copy(self) -> Room:
+        """Return the same room once more, for a claim that may be undone."""
+        return Room(self._threads, self._counts, self._quick)
+
     def take(self, limiter: Limiter, number: int) -> None:
         """Note that one got calls."""
         self._counts[limiter] += number
