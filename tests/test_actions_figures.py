@@ -256,6 +256,7 @@ def test_what_is_refused_superseded_or_ends_with_its_run_is_counted(database: Da
     with database.write() as connection:
         some = [call(number, covers=UPDATE, bounds=(bound,)) for number in range(1, 4)]
         actions.plan(connection, some, now=now_ms(), covers=lambda *_: True, over={"tsk_2": "its run is over"})
+        actions.plan(connection, [call(9, lane=None, mode="shadow", refused="it can't be")], now=now_ms())
     assert noted(connection) == {
         (UPDATE, "refused"): 1,
         (UPDATE, "superseded"): 1,

@@ -13,6 +13,8 @@ from sqlalchemy import update
 from test_doctor import ONLY_SQLITE, examined, level
 
 from handlers import actions, tables
+from handlers.actions import cancel
+from handlers.by_hand import RULE
 from handlers.clock import now_ms
 from handlers.doctor.acting import examine_rules
 from handlers.doctor.following import examine_endings
@@ -212,6 +214,11 @@ def test_accounts_with_temporary_keys_that_may_be_one_at_the_vendor_are_warned_o
 def test_calls_that_were_never_made_are_told(database: Database) -> None:
     late = [planning.call(number, lane=f"{number}", expires_at=now_ms() - 1) for number in range(2)]
     planning.plan(database, *late, planning.post(3, refused="to is missing"), planning.call(4, task="tsk_2"))
+    planning.plan(database, planning.post(5, refused="to is missing", mode="shadow"))
+    planning.plan(database, planning.post(6, refused="to is missing", rule=RULE))
+    planning.plan(database, *(planning.post(number) for number in (7, 8)))
+    for row in planning.rows(database)[-2:]:
+        cancel(database, row["id"])
     assert planning.numbers(planning.claim(database)) == [4]
     found: dict[str, list[Finding]] = {}
     for one in examine_endings(database, now=now_ms()):
@@ -225,8 +232,8 @@ def test_calls_that_were_never_made_are_told(database: Database) -> None:
         "2 calls of volcengine.update_segment of the last day came too late"
     )
     assert found["actions.refused"][0].says.startswith("1 call of http.post that rules asked for")
-    (later,) = examine_endings(database, now=now_ms() + 2 * 86_400_000)
-    assert later.level == "ok"
+    assert found["actions.ended"][0].says == "of the last day's actions 2 were cancelled, as usual"
+    assert list(examine_endings(database, now=now_ms() + 2 * 86_400_000)) == []
 
 
 def test_workers_that_go_by_other_rules_are_warned_of(environ: dict[str, str], database: Database) -> None:

@@ -24,7 +24,7 @@ _COUNTED = (
     (f"{SETTLED}done", "reelhook_actions_done", "Actions that are done."),
     (f"{SETTLED}again", "reelhook_actions_again", "Tries that failed, and that another follows."),
     (f"{SETTLED}dead", "reelhook_actions_dead", "Actions that were given up."),
-    (f"{SETTLED}refused", "reelhook_actions_refused", "Calls that rules asked for and that can't be made."),
+    (f"{SETTLED}refused", "reelhook_actions_refused", "Calls, of rules that are live or by hand, that can't be made."),
     (f"{SETTLED}cancelled", "reelhook_actions_cancelled", "Actions that were cancelled, whatever for."),
     (f"{SETTLED}expired", "reelhook_actions_expired", "Those cancelled because their max_age was over."),
     (f"{SETTLED}superseded", "reelhook_actions_superseded", "Calls that a newer one made superfluous."),

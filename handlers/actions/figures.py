@@ -36,7 +36,9 @@ _OPEN: Final = text(
 )
 _ENDED: Final = text(
     "SELECT operation, is_late, count(*) AS n FROM (SELECT operation, CASE WHEN reason = :late THEN 1 ELSE 0 END"
-    " AS is_late FROM actions WHERE state = :state AND id >= :since LIMIT :most) AS found GROUP BY operation, is_late"
+    " AS is_late FROM actions WHERE state = :state AND id >= :since"
+    " AND (state <> 'refused' OR (mode <> 'shadow' AND rule <> :by_hand)) LIMIT :most) AS found"
+    " GROUP BY operation, is_late"
 )
 #: asked by the lease, so that their index serves it
 _IN_HAND: Final = text("SELECT operation, due_since FROM actions WHERE stage = 'claimed' AND lease_until > 0")
@@ -105,13 +107,14 @@ def _slot_waits(
     return waits
 
 
-def ended_since(connection: Connection, since: int, *, late: str) -> dict[tuple[str, str, bool], int]:
+def ended_since(connection: Connection, since: int, *, late: str, by_hand: str) -> dict[tuple[str, str, bool], int]:
     """Return how many of the actions planned since a time, milliseconds UTC, ended without being done or given up.
 
     By operation, state (refused, cancelled, superseded), and whether the reason is `late`; of one state no more than
-    COUNTED_AT_MOST are counted.
+    COUNTED_AT_MOST are counted. Of the refused, those that would never have been sent are left out, and those that
+    stand under `by_hand` instead of a rule: whoever asked was told.
     """
-    values = {"since": first_id("act", since), "late": late, "most": COUNTED_AT_MOST}
+    values = {"since": first_id("act", since), "late": late, "most": COUNTED_AT_MOST, "by_hand": by_hand}
     return {
         (row.operation, state, bool(row.is_late)): row.n
         for state in (REFUSED, CANCELLED, SUPERSEDED)

@@ -73,7 +73,7 @@ def plan(
     insert(connection, actions, rows, ignore_known=True)
     lanes.set_heads(connection, touched)
     for end in (REFUSED, CANCELLED, SUPERSEDED):
-        note(connection, end, (row["operation"] for row in rows if row["state"] == end))
+        note(connection, end, (row["operation"] for row in rows if row["state"] == end and row["mode"] == "live"))
     return Counter(row["operation"] for row in rows if row["stage"] != OVER)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from handlers.actions.endings import NOT_IN_TIME
 from handlers.actions.figures import ended_since
 from handlers.actions.stages import REFUSED
+from handlers.by_hand import RULE
 from handlers.doctor.findings import Finding, ok, warn
 from handlers.rules.matching import version_of
 
@@ -66,7 +67,7 @@ def examine_actions(seen: Figures) -> Iterator[Finding]:
 def examine_endings(database: Database, *, now: int) -> Iterator[Finding]:
     """Look for calls of the last day that were never made: `now` in milliseconds UTC. Raises DatabaseAway."""
     with database.read() as connection:
-        found = ended_since(connection, now - _A_DAY_MS, late=NOT_IN_TIME)
+        found = ended_since(connection, now - _A_DAY_MS, late=NOT_IN_TIME, by_hand=RULE)
     calm: Counter[str] = Counter()
     for (operation, state, is_late), number in sorted(found.items()):
         calls = f"{number} call{'s' * (number != 1)} of {operation}"
@@ -78,8 +79,9 @@ def examine_endings(database: Database, *, now: int) -> Iterator[Finding]:
             yield warn("actions.refused", f"{calls} that rules asked for in the last day can't be made", does)
         else:
             calm[state] += number
-    told = " and ".join(f"{number} {state}" for state, number in sorted(calm.items()))
-    yield ok("actions.ended", f"of the last day's actions {told or 'none'} as the course of things has it")
+    if calm:
+        told = [f"{number} {'was' if number == 1 else 'were'} {state}" for state, number in sorted(calm.items())]
+        yield ok("actions.ended", f"of the last day's actions {' and '.join(told)}, as usual")
 
 
 def _version(settings: Settings) -> str | None:
