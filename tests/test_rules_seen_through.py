@@ -53,6 +53,11 @@ def test_what_may_be_meant_is_left_alone(condition: str) -> None:
         ('event.kind == "recording.avaliable"', "did you mean recording.available?"),
         ('recording.size_bytes % 0 == 1 || recording.key.matches("[")', "divides by 0"),
         ('has(task.reason) && int("a") == 1', '"a" has no meaning here; expected a whole number'),
+        ('task.upload != ""', 'task.upload is never ""; known: uploading, '),
+        ('task.upload != ""', "; what is absent is null: write == null or != null, or has(...)"),
+        ('event.type == ""', "; what is absent is null: "),
+        ('recording.streams.exists(s, s.source == "")', "; what is absent is null: "),
+        ('task.upload in ["", "done"]', "; what is absent is null: "),
         ("[1, 2][3] == 1", "it never has a value: "),
     ],
 )

@@ -68,6 +68,7 @@ _STREAM: Final = re.compile(
 )
 #: a loop over something else that takes the name of a view
 _BOUND: Final = re.compile(rf"\(\s*(?:{'|'.join((*VIEWS, ACCOUNT))})\s*,")
+_ASK_FOR_NULL: Final = "write == null or != null, or has(...)"
 _ARITHMETIC: Final = re.compile(r"[-+*/%]\s*$")
 
 
@@ -138,12 +139,12 @@ def _never(text: str, bare: str, configured: Mapping[str, Collection[str]]) -> I
         what = found["what"] if found["view"] is None else f"{view}.{field}"
         for at, word in _literals(found):
             if known is not None and word not in known:
-                yield at, never(what, word, known)
+                yield at, never(what, word, known, absent=_ASK_FOR_NULL if found["view"] else "")
     for stream in _STREAM.finditer(bare):
         name = re.escape(stream["name"])
         for source in re.finditer(rf"(?<![\w.]){name}\s*\.\s*source\s*[=!]=\s*{_LITERAL}(?!\s*[.+\[])", text):
             if bare[source.start()] == text[source.start()] and (word := source["text"][1:-1]) not in SOURCES:
-                yield source.start("text"), never("the source of a stream", word, SOURCES)
+                yield source.start("text"), never("the source of a stream", word, SOURCES, absent=_ASK_FOR_NULL)
 
 
 def _asked_for(text: str, bare: str) -> Iterator[re.Match[str]]:

@@ -179,7 +179,7 @@ class _SampleReader:
         """Tell why no such change can have this word there."""
         known = words_of(view, name, self._words)
         if known is not None and value not in known:
-            return never(f"{view}.{name}", value, known)
+            return never(f"{view}.{name}", value, known, absent="leave it out")
         kind = task_type_of(change) if name == "type" else change if (view, name) == (EVENT, "kind") else value
         return None if kind in {None, value} else f"{view}.{name} is {quoted(value)}; of {change} it is {kind}"
 

@@ -50,6 +50,7 @@ def words_of(view: str, field: str, configured: Mapping[str, Collection[str]]) -
     return _WORDS.get((view, field))
 
 
-def never(what: str, word: str, known: Collection[str]) -> str:
-    """Say that a field never holds a word."""
-    return f"{what} is never {quoted(word)}{meant(word, known)}; known: {listed(known)}"
+def never(what: str, word: str, known: Collection[str], *, absent: str = "") -> str:
+    """Say that a field never holds a word; of an empty one also what is to be written instead, as `absent` says."""
+    cure = f"; what is absent is null: {absent}" if absent and not word else ""
+    return f"{what} is never {quoted(word)}{meant(word, known)}; known: {listed(known)}{cure}"
