@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from urllib.parse import parse_qsl
 
 from handlers.errors import UnreadableDelivery
@@ -21,6 +21,11 @@ Source = Literal["camera", "screen"]
 TaskState = Literal["running", "stopped", "failed"]
 UploadState = Literal["uploading", "failed", "backed_up", "done"]
 PushState = Literal["stopped", "reconnecting", "pushing", "switched"]
+
+#: the states of the catalogue's tasks and recordings, and the doors by which a delivery comes
+TASK_STATES: Final[tuple[str, ...]] = ("unknown", *get_args(TaskState))
+RECORDING_STATES: Final = ("announced", "available", "verified", "missing", "mismatch")
+DOORS: Final = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
 
 #: the doors through which we fetch: what comes by them may have waited for days
 PULLED = frozenset({"mns", "sqs"})

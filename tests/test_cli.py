@@ -15,6 +15,7 @@ from conftest import API_TOKEN, TOKEN
 from program import free_port, running, wait_until
 from terminal import PROGRAM, told, typed
 
+from handlers import events
 from handlers.questions import filters
 from webhook.cli import COMMANDS, program
 from webhook.commands import filtering
@@ -96,7 +97,7 @@ def test_the_filters_are_the_handlers_own() -> None:
     assert dict(filtering.KNOWN) == dict(filters.KNOWN)
     assert dict(filtering.STATES) == dict(filters.STATES)
     assert filters.TYPES == filtering.TYPES
-    assert filters.DOORS == filtering.DOORS
+    assert events.DOORS == filtering.DOORS
     assert filters.MODES == filtering.MODES
 
 

@@ -87,9 +87,8 @@ def test_every_habit_of_another_language_is_told_with_its_cure(text: str, cures:
 
 
 def test_the_words_that_a_field_can_hold_are_those_of_the_catalogue() -> None:
-    assert filters.STATES[filters.TASKS] == words.TASK_STATES
-    assert filters.STATES[filters.RECORDINGS] == words.RECORDING_STATES
-    assert filters.DOORS == words.DOORS
+    assert filters.STATES[filters.TASKS] == words.words_of("task", "state", {})
+    assert filters.STATES[filters.RECORDINGS] == words.words_of("recording", "state", {})
     assert filters.TYPES == words.TYPES
     assert words.words_of("event", "kind", {}) == KINDS
     assert all(field in FIELDS[view] for view, field in words._WORDS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from handlers import tables
 from handlers.errors import WrongRequest
-from handlers.events import TaskType
+from handlers.events import DOORS, RECORDING_STATES, TASK_STATES, TaskType
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
 #: kind of row -> the states that its rows can have
 STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        RECORDINGS: ("announced", "available", "verified", "missing", "mismatch"),
+        RECORDINGS: RECORDING_STATES,
         SEGMENTS: (),
-        TASKS: ("unknown", "running", "stopped", "failed"),
+        TASKS: TASK_STATES,
         DELIVERIES: (tables.KEPT, tables.PROCESSED, tables.QUARANTINED),
         REFUSALS: (),
         ACTIONS: ("planned", "shadow", "running", "done", "again", "dead", "superseded", "cancelled", "refused"),
@@ -58,7 +58,6 @@ STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 TYPES: tuple[str, ...] = get_args(TaskType)
 MODES = ("live", "shadow")
-DOORS = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
 
 _ID = re.compile(r"[a-z]{3}_[0-9a-z]{1,64}")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")

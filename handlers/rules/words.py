@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, get_args
 
-from handlers.events import KINDS, PushState, Source, TaskState, TaskType, UploadState
+from handlers.events import DOORS, KINDS, RECORDING_STATES, TASK_STATES, PushState, Source, TaskType, UploadState
 from handlers.rules.change import ACCOUNT, EVENT, FIELDS, RECORDING, TASK
 from handlers.settings.values import listed, meant, quoted
 from handlers.storage.locate import StorageKind
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 VENDOR: Final = "vendor"
 TYPES: Final[tuple[str, ...]] = get_args(TaskType)
-TASK_STATES: Final = ("unknown", *get_args(TaskState))
-RECORDING_STATES: Final = ("announced", "available", "verified", "missing", "mismatch")
-DOORS: Final = ("http", "mns", "mns-topic", "sqs", "api", "sweep", "import")
 
 #: by view and field
 _WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = MappingProxyType(
