@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from handlers.actions.channels import channels, unsent
 from handlers.actions.db_time import db_time
+from handlers.actions.planned import BY_HAND
 from handlers.actions.quotas import Limiter
 from handlers.actions.stages import CANCELLED, REFUSED, SUPERSEDED
 from handlers.actions.switches import Switch, is_stopped, stopped
@@ -107,14 +108,14 @@ def _slot_waits(
     return waits
 
 
-def ended_since(connection: Connection, since: int, *, late: str, by_hand: str) -> dict[tuple[str, str, bool], int]:
+def ended_since(connection: Connection, since: int, *, late: str) -> dict[tuple[str, str, bool], int]:
     """Return how many of the actions planned since a time, milliseconds UTC, ended without being done or given up.
 
     By operation, state (refused, cancelled, superseded), and whether the reason is `late`; of one state no more than
-    COUNTED_AT_MOST are counted. Of the refused, those that would never have been sent are left out, and those that
-    stand under `by_hand` instead of a rule: whoever asked was told.
+    COUNTED_AT_MOST are counted. Of the refused, those that would never have been sent are left out, and those by
+    hand: whoever asked was told.
     """
-    values = {"since": first_id("act", since), "late": late, "most": COUNTED_AT_MOST, "by_hand": by_hand}
+    values = {"since": first_id("act", since), "late": late, "most": COUNTED_AT_MOST, "by_hand": BY_HAND}
     return {
         (row.operation, state, bool(row.is_late)): row.n
         for state in (REFUSED, CANCELLED, SUPERSEDED)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from handlers.events import TaskKey
 
+#: stands where other actions have their rule; no rule can have a name with blanks
+BY_HAND: Final = "(by hand)"
 #: of a vendor's limit, what is used: the rest is for what delays a call on its way
 USED_PART: Final = 0.96
 #: milliseconds before it would be too late that an action waits for no others any more

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from handlers.by_hand.planning import RULE, plan_by_hand
+from handlers.actions.planned import BY_HAND as RULE
+from handlers.by_hand.planning import plan_by_hand
 from handlers.by_hand.standing import Standing, hindrances, standing
 from handlers.by_hand.wanted import Wanted, find_operation, names_of_operations, shown, want
 from handlers.by_hand.written import read_object, read_parameters

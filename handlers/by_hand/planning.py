@@ -11,6 +11,7 @@ from handlers.actions import Planned, plan
 from handlers.actions.db_time import db_time
 from handlers.actions.endings import add_to, noted
 from handlers.actions.figures import PLANNED
+from handlers.actions.planned import BY_HAND as RULE
 from handlers.database import once_more
 from handlers.errors import DatabaseAway
 from handlers.ids import new_id
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from handlers.database import Database
     from handlers.settings import Settings
 
-#: stands where other actions have their rule; no rule can have a name with blanks
-RULE: Final = "(by hand)"
 #: stands where other actions have the name of their change
 CHANGE: Final = "call"
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from handlers.actions.endings import NOT_IN_TIME
 from handlers.actions.figures import ended_since
 from handlers.actions.stages import REFUSED
-from handlers.by_hand import RULE
 from handlers.doctor.findings import Finding, ok, warn
 from handlers.rules.matching import version_of
 
@@ -67,7 +66,7 @@ def examine_actions(seen: Figures) -> Iterator[Finding]:
 def examine_endings(database: Database, *, now: int) -> Iterator[Finding]:
     """Look for calls of the last day that were never made: `now` in milliseconds UTC. Raises DatabaseAway."""
     with database.read() as connection:
-        found = ended_since(connection, now - _A_DAY_MS, late=NOT_IN_TIME, by_hand=RULE)
+        found = ended_since(connection, now - _A_DAY_MS, late=NOT_IN_TIME)
     calm: Counter[str] = Counter()
     for (operation, state, is_late), number in sorted(found.items()):
         calls = f"{number} call{'s' * (number != 1)} of {operation}"
