@@ -16,8 +16,8 @@ _COUNTER_BITS = 80
 _lock = threading.Lock()
 _last_ms = 0
 _last_random = 0
-#: not the system's, which would let another thread go on for each: it has to differ, and is no secret
-_steps = random.Random()  # noqa: S311
+#: not the system's, which would let another thread go on for each
+_steps = random.Random()  # noqa: S311 - ids have to differ, and are no secret
 os.register_at_fork(after_in_child=_steps.seed)
 
 

@@ -13,6 +13,7 @@ from handlers.settings import Account, Secret
 from handlers.vendors import VENDORS
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
 FIXTURES = Path(__file__).parent / "fixtures" / "calls"
@@ -71,3 +72,16 @@ def send(request: Request, *, timeout: float = 20) -> Response:
         return Response(status=answer.status, headers=headers, body=answer.read())
     finally:
         connection.close()
+
+
+def fields(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return what the command printed of the action, by name."""
+    lines = [line.strip().split(":", 1) for line in done.stdout.splitlines()[1:]]
+    return {name: value.strip() for name, value in lines}
+
+
+def wrong(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what the command said of its wrong usage."""
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr.startswith("reelhook: the call can't be made as it was put\n")
+    return done.stderr

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from dispatching import at_work
 from planning import (
     GIVE_UP,
     call,
@@ -24,7 +25,6 @@ from planning import (
 )
 from program import wait_until
 from sqlalchemy import event, select, text
-from test_actions_dispatch import at_work
 
 from handlers import actions, tables
 from handlers.actions import Bound, Performed

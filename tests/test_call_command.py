@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
-from calling import FIXTURES, KEY, SECRET, golden
+from calling import FIXTURES, KEY, SECRET, fields, golden, wrong
 from planning import rows, states
 from program import wait_until
 from rows import task_row
@@ -27,7 +27,6 @@ from handlers.worker import Worker
 from standin.openapi import OpenApiStandin
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 UPDATE = "volcengine.update_segment"
@@ -118,24 +117,12 @@ def working(environ: dict[str, str]) -> Iterator[None]:
         database.close()
 
 
-def fields(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """Return what the command printed of the action, by name."""
-    lines = [line.strip().split(":", 1) for line in done.stdout.splitlines()[1:]]
-    return {name: value.strip() for name, value in lines}
-
-
 def add_task(database: Database, **changed: Any) -> str:
     names = {"vendor": "volcengine", "account": "classroom", "app_id": "app", "room_id": "room", "task_id": "slices"}
     row = task_row(1, **(names | {"state": "running", "business_id": "school"} | changed))
     with database.write() as connection:
         connection.execute(tables.tasks.insert(), [row])
     return str(row["id"])
-
-
-def wrong(done: subprocess.CompletedProcess[str]) -> str:
-    assert (done.returncode, done.stdout) == (2, ""), done
-    assert done.stderr.startswith("reelhook: the call can't be made as it was put\n")
-    return done.stderr
 
 
 # --- made by a worker -------------------------------------------------------------------------------------------------
