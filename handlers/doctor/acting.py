@@ -75,7 +75,10 @@ def _file(settings: Settings, read: RuleFile) -> Iterator[Finding]:
 
     name = settings.rules.name
     for problem in read.errors:
-        does = "mend it; until then workers stay with the rules that they have, or with the last there were"
+        does = (
+            "mend it; until then workers stay with the rules that they have, or with the last there were; "
+            "where those are wrong by now, too, deliveries wait"
+        )
         yield fail("rules", problem.shown(name), does)
     if read.errors:
         return
