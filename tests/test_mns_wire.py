@@ -12,6 +12,7 @@ from mns.mns_xml_handler import ReceiptHandlesEncoder
 
 from handlers.queues import mns_wire
 from handlers.queues.mns_wire import handles_as_xml, messages_of
+from handlers.xml_text import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def test_both_ways_take_the_same_from_any_answer(bodies: list[tuple[str, Any]]) 
 )
 def test_what_a_parser_would_alter_or_refuse_is_taken_as_it_came(body: str, before: str) -> None:
     (message,) = messages_of(_answer([body], before))
-    assert message["message_body"] == mns_wire._unescaped(body)
+    assert message["message_body"] == unescaped(body)
     assert message["receipt_handle"] == "h0"
 
 

@@ -16,6 +16,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from handlers.xml_text import escaped, unescaped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -27,9 +29,6 @@ _MESSAGE = re.compile(rf"<Message{_ATTRIBUTES}>(.*?)</Message\s*>(?=\s*(?:<Messa
 _ELEMENT = re.compile(rf"<(\w+){_ATTRIBUTES}(?:/>|>(.*?)</\1\s*>)", re.DOTALL)
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _CDATA_BEGINS = "<![CDATA["
-_REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|(lt|gt|amp|quot|apos));")
-_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
-_LAST_CODE = 0x10FFFF
 #: what a parser would expand, or make something else of: a line's end of two characters becomes one
 _ODD = ("<!DOCTYPE", "\r")
 #: field -> the SDK's name of it
@@ -62,14 +61,14 @@ def messages_of(answer: str) -> list[dict[str, Any]]:
 
 def handles_as_xml(handles: Iterable[str]) -> bytes:
     """Return the body of a BatchDeleteMessage."""
-    listed = "".join(f"<ReceiptHandle>{_escaped(handle)}</ReceiptHandle>" for handle in handles)
+    listed = "".join(f"<ReceiptHandle>{escaped(handle)}</ReceiptHandle>" for handle in handles)
     return f"{_HANDLES}{listed}</ReceiptHandles>".encode()
 
 
 def field_of(answer: str, name: str) -> str | None:
     """Return the text of the first element of this name; None where there is none."""
     found = re.search(rf"<{name}>(.*?)</{name}>", _plain(answer), re.DOTALL)
-    return None if found is None else _unescaped(found[1])
+    return None if found is None else unescaped(found[1])
 
 
 def _quickly(answer: str) -> list[dict[str, Any]] | None:
@@ -101,7 +100,7 @@ def _local(tag: str) -> str:
 
 def _message(part: str) -> dict[str, Any]:
     found = dict(_ELEMENT.findall(part))
-    told = _told({name: _unescaped(found[name]) if name in found else None for name in _FIELDS})
+    told = _told({name: unescaped(found[name]) if name in found else None for name in _FIELDS})
     damage = _damage(told["message_body"], told.pop("message_body_md5"), found.get("MessageBody", ""))
     return told | {"damage": damage, "element": f"<Message>{part}</Message>" if damage else None}
 
@@ -137,20 +136,4 @@ def _readings(body: str, wire: str) -> Iterator[bytes]:
 
 def _plain(answer: str) -> str:
     """Return the same XML without CDATA, in which a body may quote whatever it likes."""
-    return _CDATA.sub(lambda found: _escaped(found[1]), answer) if _CDATA_BEGINS in answer else answer
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-
-
-def _unescaped(text: str) -> str:
-    """Undo the escapes of XML; a reference to a character that there is not stays as it is."""
-    return _REFERENCE.sub(_character, text) if "&" in text else text
-
-
-def _character(found: re.Match[str]) -> str:
-    if found[3]:
-        return _NAMED[found[3]]
-    code = int(found[1], 16) if found[1] else int(found[2])
-    return chr(code) if code <= _LAST_CODE else found[0]
+    return _CDATA.sub(lambda found: escaped(found[1]), answer) if _CDATA_BEGINS in answer else answer

@@ -17,12 +17,12 @@ import base64
 import binascii
 import json
 import re
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handlers.errors import UnreadableDelivery
 from handlers.events import read_json
+from handlers.xml_text import unescaped
 
 if TYPE_CHECKING:
     from handlers.events import Delivery, Incoming
@@ -43,8 +43,6 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _GROUP = 4
 _ROOT = re.compile(r"\s*(?:<\?xml[^<>]*\?>\s*)?<Notification(?:\s[^<>]*)?>")
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
-_REFERENCE = re.compile(r"&(?:(?P<name>lt|gt|amp|quot|apos)|#(?P<decimal>[0-9]{1,7})|#x(?P<hex>[0-9A-Fa-f]{1,6}));")
-_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,13 +161,6 @@ def _bare(text: str) -> str:
     begin = 0
     # By position, and not by a pattern: one for CDATA looks for its end from each of a thousand beginnings.
     while (opened := text.find(_CDATA, begin)) >= 0 and (closed := text.find(_CDATA_END, opened)) >= 0:
-        parts += [_REFERENCE.sub(_character, text[begin:opened]), text[opened + len(_CDATA) : closed]]
+        parts += [unescaped(text[begin:opened]), text[opened + len(_CDATA) : closed]]
         begin = closed + len(_CDATA_END)
-    return "".join([*parts, _REFERENCE.sub(_character, text[begin:])])
-
-
-def _character(found: re.Match[str]) -> str:
-    if found["name"]:
-        return _NAMED[found["name"]]
-    code = int(found["decimal"]) if found["decimal"] else int(found["hex"], 16)
-    return chr(code) if code <= sys.maxunicode else found[0]
+    return "".join([*parts, unescaped(text[begin:])])
