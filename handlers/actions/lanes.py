@@ -136,8 +136,8 @@ def end(  # noqa: PLR0913 - what an end consists of
     return ended
 
 
-def end_with_run(connection: Connection, actions: Collection[str], *, now: int, reason: str) -> Sequence[str]:
-    """End calls whose run is over, as `end` does, and return which; those in hand are left to their outcome.
+def end_with_run(connection: Connection, actions: Collection[str], *, now: int, reason: str) -> None:
+    """End calls whose run is over, as `end` does; those in hand are left to their outcome.
 
     What is in hand is marked, so that it ends too where it would be tried again: the lane is another run's by then.
     """
@@ -146,7 +146,6 @@ def end_with_run(connection: Connection, actions: Collection[str], *, now: int, 
     if left := sorted(set(actions).difference(ended)):
         rows = [{"id": one, "reason": reason} for one in left]
         connection.execute(many(connection, _LEAVE, id="text", reason="text"), as_rows(rows))
-    return ended
 
 
 def end_marked(connection: Connection, marked: Mapping[str, str], *, now: int) -> None:
