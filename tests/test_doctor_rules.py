@@ -148,8 +148,12 @@ def test_a_destination_that_depends_on_the_change_may_be_any_of_its_kind(
 
 
 @ONLY_SQLITE
-@pytest.mark.skipif(find_spec("celery") is not None, reason="Celery is installed here")
-def test_a_queue_of_celery_needs_celery(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_queue_of_celery_needs_celery(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, package=None: None if name == "celery" else find_spec(name, package)
+    )
     more = '\n[destinations.jobs]\nkind = "celery"\nbroker = "env:BROKER"\ntask = "app.caption"\n'
     rules = "rules:\n- {name: mine, when: task.stopped, do: {celery.send: {to: jobs}}}\n"
     found = configured(environ | {"BROKER": "redis://:hidden@127.0.0.1/0"}, tmp_path, more, rules)
