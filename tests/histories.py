@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from handlers.keeping.keeper import Keeper
     from handlers.settings import Settings
 
-CONFIG = """
+#: every account of a world, the last table open
+ACCOUNTS = """
 [accounts.lessons]
 vendor = "aliyun"
 url_tokens = ["env:LESSONS"]
@@ -41,7 +42,8 @@ callback_secrets = ["env:CLINIC"]
 [accounts.classroom]
 vendor = "volcengine"
 callback_secrets = ["env:CLASSROOM"]
-limits = {update_segment = 5}
+"""
+CONFIG = f"""{ACCOUNTS}limits = {{update_segment = 5}}
 
 [destinations.captioning]
 kind = "http"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from folding import fold, rows, told_times, wipe
+from histories import ACCOUNTS, SECRETS
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
@@ -39,31 +40,13 @@ if TYPE_CHECKING:
 _RECEIVED = 1_780_000_000_000
 _MONDAY = 1_773_014_400_000  # 2026-03-09T00:00:00Z
 _DAY, _HOUR, _MINUTE = 86_400_000, 3_600_000, 60_000
-_CONFIG = """
-[accounts.lessons]
-vendor = "aliyun"
-url_tokens = ["env:LESSONS"]
-
-[accounts.clinic]
-vendor = "huawei"
-callback_secrets = ["env:CLINIC"]
-
-[accounts.classroom]
-vendor = "volcengine"
-callback_secrets = ["env:CLASSROOM"]
-"""
 
 
 @pytest.fixture
 def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
     """Return the settings of a Reelhook that knows the world's accounts."""
-    (tmp_path / "reelhook.toml").write_text(_CONFIG)
-    secrets = {
-        "LESSONS": COUNTERPARTS["aliyun"].token or "",
-        "CLINIC": COUNTERPARTS["huawei"].secret,
-        "CLASSROOM": COUNTERPARTS["volcengine"].secret,
-    }
-    return load(environ | secrets, vendors=tuple(VENDORS))
+    (tmp_path / "reelhook.toml").write_text(ACCOUNTS)
+    return load(environ | SECRETS, vendors=tuple(VENDORS))
 
 
 @pytest.fixture
